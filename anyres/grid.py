@@ -1,6 +1,7 @@
 """Which grid of tiles an image gets: the tile, the list of layouts to choose from, and the choice."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from anyres.geometry import HW, Box
@@ -98,9 +99,9 @@ def content_box(image: HW, canvas_px: HW) -> Box:
     """Return where the resized image lies on its canvas, in pixels: aspect kept, centred, odd slack right and below."""
     scale_w, scale_h = canvas_px.w / image.w, canvas_px.h / image.h
     if scale_w < scale_h:
-        size = HW(min(_ceil(image.h * scale_w), canvas_px.h), canvas_px.w)
+        size = HW(min(ceil(image.h * scale_w), canvas_px.h), canvas_px.w)
     else:
-        size = HW(canvas_px.h, min(_ceil(image.w * scale_h), canvas_px.w))
+        size = HW(canvas_px.h, min(ceil(image.w * scale_h), canvas_px.w))
     return Box((canvas_px.h - size.h) // 2, (canvas_px.w - size.w) // 2, size.h, size.w)
 
 
@@ -120,7 +121,3 @@ def _in_order(grid: GridSpec) -> tuple[HW, ...]:
             f"transpose of each of its grids; got {[tuple(g) for g in grid.layouts]}"
         )
     return flipped
-
-
-def _ceil(value: float) -> int:
-    return -int(-value // 1)
