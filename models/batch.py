@@ -1,0 +1,35 @@
+"""What the model reads: pixels, a pack table, and ids with an index into the packed tokens.
+
+Legend: N tiles, C channels, H W pixels, B rows, L sequence.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from kernels.pack.table import PackTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """One batch. visual_BL: index into the packed tokens, -1 for text. labels_BL: -100 where nothing is learned."""
+
+    pixels_NCHW: Tensor
+    table: PackTable
+    ids_BL: Tensor
+    visual_BL: Tensor
+    labels_BL: Tensor
+    attention_BL: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch":
+        """Return the batch on a device, with pixels in `dtype` when one is given."""
+        return replace(
+            self,
+            pixels_NCHW=self.pixels_NCHW.to(device=device, dtype=dtype or self.pixels_NCHW.dtype),
+            table=self.table.to(device),
+            ids_BL=self.ids_BL.to(device),
+            visual_BL=self.visual_BL.to(device),
+            labels_BL=self.labels_BL.to(device),
+            attention_BL=self.attention_BL.to(device),
+        )

@@ -1,0 +1,30 @@
+"""One conversation with its media, before any planning."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from video.clip import VideoClip
+
+    Medium = Image | VideoClip
+
+PLACEHOLDER = "<image>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message. Each "<image>" in its text stands for the next medium of the example, image or clip."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Example:
+    """A conversation: its media in the order of their placeholders, and its turns."""
+
+    id: str
+    media: "tuple[Medium, ...]"
+    turns: tuple[Turn, ...]

@@ -1,0 +1,60 @@
+"""What is known of a clip before decoding, how to turn it into tokens, and what decoding gives."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from anyres.geometry import HW
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+Policy = Literal["uniform", "fps", "interior", "segment_mid"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipMeta:
+    """A clip's header: decodable frames, average frames per second, size in pixels (rotation applied), seconds."""
+
+    num_frames: int
+    fps: float
+    size: HW
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoSpec:
+    """How a clip becomes frames and tokens.
+
+    policy, num_frames, fps: which frames (see video.sampling). pool: stride over each frame's tokens (1: none).
+    pool_mode: "average" (floor) or "bilinear" (ceil). pool_before_projector: pool encoder features, not projected ones.
+    end: where end vectors go: after every row ("grid"), every "frame", once ("one_token") or nowhere ("no_token").
+    fit: each frame is squashed to one tile, padded to a square first, or cropped to its centre.
+    """
+
+    policy: Policy = "uniform"
+    num_frames: int = 8
+    fps: float | None = None
+    pool: int = 2
+    pool_mode: Literal["average", "bilinear"] = "bilinear"
+    pool_before_projector: bool = False
+    end: Literal["grid", "frame", "one_token", "no_token"] = "grid"
+    fit: Literal["squash", "crop", "pad"] = "squash"
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 1:
+            raise ValueError(f"video.num_frames: expected at least 1, got {self.num_frames}")
+        if self.pool < 1:
+            raise ValueError(f"video.pool: expected a stride of at least 1, got {self.pool}")
+        if self.policy == "fps" and not self.fps:
+            raise ValueError(f"video.fps: policy 'fps' needs frames per second above 0, got {self.fps}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VideoClip:
+    """Decoded frames: uint8 [F, H, W, 3], their times in seconds [F], the indices really read, and the reader."""
+
+    frames_FHWC: "ndarray"
+    times_F: "ndarray"
+    indices: tuple[int, ...]
+    reader: str
+    meta: ClipMeta
