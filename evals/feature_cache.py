@@ -1,0 +1,123 @@
+"""Encode each distinct tile once: a vision encoder with a memory, shared by all questions and all points of a sweep.
+
+Legend: N tiles asked for, M distinct tiles that are missing, C channels, H W pixels, P patches per tile, D encoder width.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from evals.fingerprint import digest_tensor, fingerprint
+
+if TYPE_CHECKING:
+    from models.encoders.spec import EncoderSpec
+    from models.lmm import LMM
+
+MIB = 1 << 20
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """Count calls and tiles; `computed` is what the encoder really worked on."""
+
+    calls: int = 0
+    tiles_asked: int = 0
+    encoder_calls: int = 0
+    tiles_computed: int = 0
+
+
+class CachedEncoder(nn.Module):
+    """Give the features of `encoder`, computing a tile only when its pixels were not seen before.
+
+    The key is a digest of the tile's pixels as the encoder gets them (dtype, shape, every byte) and of the encoder
+    (spec and weights), so another layer, dtype or checkpoint never hits. `max_bytes` bounds the memory, the tile
+    used longest ago leaves first; `folder` adds files that later runs read (one per tile, never removed).
+    The weights must not change after construction. For inference: features carry no gradient.
+    """
+
+    def __init__(self, encoder: nn.Module, spec: EncoderSpec, max_bytes: int = 512 * MIB, folder: Path | None = None):
+        super().__init__()
+        self.encoder = encoder
+        self.spec = spec
+        self.identity = f"{sorted(asdict(spec).items())}|{fingerprint(encoder)}"
+        self.counts = CacheCounts()
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._folder = folder
+        self._features: OrderedDict[str, torch.Tensor] = OrderedDict()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @torch.no_grad()
+    def forward(self, pixels_NCHW: torch.Tensor) -> torch.Tensor:
+        """Return features_NPD of the tiles, equal tiles from one computation."""
+        keys = [digest_tensor(tile_CHW, self.identity) for tile_CHW in pixels_NCHW]
+        self.counts.calls += 1
+        self.counts.tiles_asked += len(keys)
+        if not keys:
+            return self.encoder(pixels_NCHW)
+        found = {key: feature for key in set(keys) if (feature := self._get(key)) is not None}
+        first = {key: row for row, key in reversed(list(enumerate(keys))) if key not in found}
+        if first:
+            missing_M = sorted(first.values())
+            features_MPD = self.encoder(pixels_NCHW[missing_M])
+            self.counts.encoder_calls += 1
+            self.counts.tiles_computed += len(missing_M)
+            for row, feature_PD in zip(missing_M, features_MPD, strict=True):
+                found[keys[row]] = feature_PD
+                self._put(keys[row], feature_PD.clone())
+        return torch.stack([found[key].to(pixels_NCHW.device) for key in keys])
+
+    def _get(self, key: str) -> torch.Tensor | None:
+        if key in self._features:
+            self._features.move_to_end(key)
+            return self._features[key]
+        if self._folder is None or not (path := self._path(key)).exists():
+            return None
+        feature_PD = torch.load(path, weights_only=True)
+        self._remember(key, feature_PD)
+        return feature_PD
+
+    def _put(self, key: str, feature_PD: torch.Tensor) -> None:
+        self._remember(key, feature_PD)
+        if self._folder is None:
+            return
+        # written beside and renamed: another process never reads half a file
+        part = self._path(key).with_suffix(f".{os.getpid()}.part")
+        torch.save(feature_PD.cpu(), part)
+        part.replace(self._path(key))
+
+    def _remember(self, key: str, feature_PD: torch.Tensor) -> None:
+        self._features[key] = feature_PD
+        self._bytes += feature_PD.nbytes
+        while self._bytes > self._max_bytes:
+            _, dropped = self._features.popitem(last=False)
+            self._bytes -= dropped.nbytes
+
+    def _path(self, key: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{key}.pt"
+
+
+@contextmanager
+def cached(model: LMM, max_bytes: int = 512 * MIB, folder: Path | None = None) -> Iterator[CachedEncoder]:
+    """Put a CachedEncoder in front of `model.encoder` inside the with block, and take it away after it."""
+    encoder = model.encoder
+    if isinstance(encoder, CachedEncoder):
+        yield encoder
+        return
+    cache = CachedEncoder(encoder, encoder.spec, max_bytes, folder)
+    model.encoder = cache
+    try:
+        yield cache
+    finally:
+        model.encoder = encoder

@@ -1,0 +1,87 @@
+"""A sample: one question about some media, with its right answer; and the media, named but not yet decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+MediaKind = Literal["image", "video"]
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".mpg", ".mpeg"})
+LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """Name one image or one clip; two media with the same key are the same and are decoded once.
+
+    Exactly one of `path` (a file) and `draw` (a function that returns a PIL image or a video.clip.VideoClip) is set.
+    """
+
+    key: str
+    kind: MediaKind
+    path: Path | None = None
+    draw: Callable[[], object] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.draw is None):
+            raise ValueError(f"media {self.key!r}: expected exactly one of path and draw")
+
+    @classmethod
+    def file(cls, path: Path, kind: MediaKind | None = None) -> Media:
+        """Name the file `path`; without `kind` its suffix decides, and an unknown suffix is a ValueError."""
+        return cls(key=str(path), kind=kind or kind_of(path), path=path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One question. `id` is `benchmark/split/native id`: it never depends on the order of the file.
+
+    With `options` the question is multiple choice and `answers` holds the one right label ("A" is the first option);
+    without, `answers` holds every accepted text, the canonical one first. `kind` is the question type that a table
+    has a row for; `cluster` joins samples that are not independent (questions on one image or clip).
+    """
+
+    id: str
+    media: tuple[Media, ...]
+    question: str
+    answers: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    kind: str = "all"
+    cluster: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.answers:
+            raise ValueError(f"sample {self.id}: expected at least one answer")
+        if len(self.options) > len(LABELS):
+            raise ValueError(f"sample {self.id}: {len(self.options)} options, at most {len(LABELS)} have a label")
+        if self.options and (len(self.answers) != 1 or self.answers[0] not in self.labels):
+            raise ValueError(f"sample {self.id}: answers {self.answers}, expected one of the labels {self.labels}")
+
+    @property
+    def answer(self) -> str:
+        """Return the canonical right answer: a label with options, a text without."""
+        return self.answers[0]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels of the options: ("A", "B", ...), or () for an open question."""
+        return tuple(LABELS[: len(self.options)])
+
+    @property
+    def media_key(self) -> tuple[str, ...]:
+        """Return what identifies the media: questions with the same key share one decode."""
+        return tuple(media.key for media in self.media)
+
+
+def kind_of(path: Path) -> MediaKind:
+    """Return "image" or "video" by the suffix of `path`; any other suffix is a ValueError that names it."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    raise ValueError(f"{path}: suffix {suffix!r} is neither a known image nor a known video; say which it is")
