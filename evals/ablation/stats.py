@@ -1,0 +1,240 @@
+"""Statistics of paired 0/1 scores: intervals, paired tests, corrections for many tests, equivalence and power.
+
+Scores lie in [0, 1], one a sample. A cluster is what was drawn at random (an image, a clip): samples of one cluster
+are not independent. A stratum is a task: a mean over strata weighs every task alike, whatever its number of samples.
+Formulas and sources are listed in docs/ablation.md.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from evals.ablation.distributions import (
+    fair_binomial_cdf,
+    fair_binomial_pmf,
+    normal_quantile,
+    t_cdf,
+    t_quantile,
+    t_two_sided,
+)
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate with the two ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A paired difference: its mean, clustered standard error, degrees of freedom, interval and two-sided p."""
+
+    value: float
+    se: float
+    df: int
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McNemar:
+    """McNemar's test: wins (only the new one right), losses (only the baseline right), exact p and mid-p."""
+
+    wins: int
+    losses: int
+    p_exact: float
+    p_mid: float
+
+
+def wilson(rate: float, n: float, confidence: float = 0.95) -> Interval:
+    """Return Wilson's score interval of a proportion `rate` out of n (an effective n may be a fraction)."""
+    if n <= 0 or not 0.0 <= rate <= 1.0:
+        raise ValueError(f"wilson: expected n > 0 and 0 <= rate <= 1, found n {n}, rate {rate}")
+    return _wilson(rate, n, normal_quantile(0.5 + confidence / 2))
+
+
+def mean_interval(
+    scores: Sequence[float], clusters: Sequence[Hashable], strata: Sequence[Hashable], confidence: float = 0.95
+) -> Interval:
+    """Return the mean over strata of the mean score, with Wilson's interval at the clustered effective sample size.
+
+    With one stratum and clusters of one sample this is Wilson's interval itself. With clusters, n is divided by the
+    design effect and z replaced by t at G - 1 degrees of freedom. A single cluster of many samples gives [0, 1].
+    """
+    value, influence = _influence(scores, strata)
+    totals = _cluster_totals(influence, clusters)
+    num, groups = len(scores), len(totals)
+    if groups == num:
+        quantile = normal_quantile(0.5 + confidence / 2)
+    elif groups == 1:
+        return Interval(value=value, low=0.0, high=1.0)
+    else:
+        quantile = t_quantile(0.5 + confidence / 2, groups - 1)
+    # G / (G - 1) against n / (n - 1): exactly 1 for clusters of one sample
+    variance = sum(total * total for total in totals)
+    if groups < num:
+        variance *= groups * (num - 1) / ((groups - 1) * num)
+    effective = value * (1.0 - value) / variance if variance > 1e-18 else groups
+    return _wilson(value, effective, quantile)
+
+
+def paired_difference(
+    new: Sequence[float],
+    base: Sequence[float],
+    clusters: Sequence[Hashable],
+    strata: Sequence[Hashable],
+    confidence: float = 0.95,
+) -> Difference:
+    """Return the mean over strata of new - base on the same samples, with the clustered SE and its t interval.
+
+    SE = sqrt(G / (G - 1) * sum over clusters of (sum of w_i (d_i - mean_stratum))^2), w_i = 1 / (strata * n_stratum).
+    Where all samples agree the SE is 0 and says nothing: the interval is then as wide as Wilson's interval of 0 out
+    of G clusters, and p is the sign test's (1 without any difference). One cluster tells nothing: [-1, 1].
+    """
+    if len(new) != len(base):
+        raise ValueError(f"paired_difference: {len(new)} new scores against {len(base)} of the baseline")
+    deltas = [a - b for a, b in zip(new, base, strict=True)]
+    value, influence = _influence(deltas, strata)
+    totals = _cluster_totals(influence, clusters)
+    groups = len(totals)
+    if groups == 1:
+        return Difference(value=value, se=math.inf, df=0, low=-1.0, high=1.0, p=1.0)
+    se = math.sqrt(groups / (groups - 1) * sum(total * total for total in totals))
+    df = groups - 1
+    if se <= 1e-12:
+        half = wilson(0.0, groups, confidence).high
+        p = 1.0 if abs(value) <= 1e-12 else 2.0 ** (1 - groups)
+        return Difference(value=value, se=0.0, df=df, low=max(-1.0, value - half), high=min(1.0, value + half), p=p)
+    half = t_quantile(0.5 + confidence / 2, df) * se
+    return Difference(value=value, se=se, df=df, low=value - half, high=value + half, p=t_two_sided(value / se, df))
+
+
+def mcnemar(new: Sequence[bool], base: Sequence[bool]) -> McNemar:
+    """Return McNemar's test of the same samples answered twice: exact binomial p and mid-p, both two-sided."""
+    wins = sum(1 for a, b in zip(new, base, strict=True) if a and not b)
+    losses = sum(1 for a, b in zip(new, base, strict=True) if b and not a)
+    flips, fewer = wins + losses, min(wins, losses)
+    exact = min(1.0, 2.0 * fair_binomial_cdf(fewer, flips))
+    if wins == losses:
+        mid = 1.0 - 0.5 * fair_binomial_pmf(fewer, flips) if flips else 1.0
+    else:
+        mid = 2.0 * fair_binomial_cdf(fewer, flips) - fair_binomial_pmf(fewer, flips)
+    return McNemar(wins=wins, losses=losses, p_exact=exact, p_mid=min(1.0, mid))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's step-down adjusted p values, in the order given; they bound the chance of any false claim."""
+    count = len(p_values)
+    order = sorted(range(count), key=lambda i: p_values[i])
+    adjusted, running = [1.0] * count, 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (count - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Return Benjamini and Hochberg's step-up adjusted p values, in the order given; they bound the false share."""
+    count = len(p_values)
+    order = sorted(range(count), key=lambda i: p_values[i], reverse=True)
+    adjusted, running = [1.0] * count, 1.0
+    for position, i in enumerate(order):
+        running = min(running, p_values[i] * count / (count - position))
+        adjusted[i] = running
+    return adjusted
+
+
+def tost(difference: Difference, margin: float) -> float:
+    """Return the p value of two one-sided t tests that |difference| < margin; small means equivalent."""
+    if margin <= 0:
+        raise ValueError(f"tost: expected margin > 0, found {margin}")
+    if math.isinf(difference.se):
+        return 1.0
+    if difference.se == 0.0:
+        inside = -margin < difference.low and difference.high < margin
+        return 0.0 if inside else 1.0
+    below = t_cdf((difference.value - margin) / difference.se, difference.df)
+    above = t_cdf(-(difference.value + margin) / difference.se, difference.df)
+    return max(below, above)
+
+
+def smallest_detectable(n: int, disagreement: float, power: float = 0.8, alpha: float = 0.05) -> float:
+    """Return the smallest true difference that n paired samples detect: (z_{1-alpha/2} + z_power) sqrt(q / n)."""
+    if n <= 0 or not 0.0 <= disagreement <= 1.0:
+        raise ValueError(f"smallest_detectable: expected n > 0 and 0 <= q <= 1, found n {n}, q {disagreement}")
+    return (normal_quantile(1 - alpha / 2) + normal_quantile(power)) * math.sqrt(disagreement / n)
+
+
+def cluster_bootstrap(
+    items: Sequence[Item],
+    clusters: Sequence[Hashable],
+    metric: Callable[[Sequence[Item]], float],
+    *,
+    replicates: int = 10_000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return any metric of the items with its percentile interval under resampling of whole clusters.
+
+    For a paired difference, let an item hold both scores. The same seed gives the same interval.
+    """
+    grouped: dict[Hashable, list[Item]] = {}
+    for item, cluster in zip(items, clusters, strict=True):
+        grouped.setdefault(cluster, []).append(item)
+    groups = list(grouped.values())
+    if not groups:
+        raise ValueError("cluster_bootstrap: no items")
+    draw = random.Random(seed)
+    values = sorted(
+        metric([item for group in draw.choices(groups, k=len(groups)) for item in group]) for _ in range(replicates)
+    )
+    tail = (1.0 - confidence) / 2
+    return Interval(value=metric(items), low=_quantile(values, tail), high=_quantile(values, 1.0 - tail))
+
+
+def _wilson(rate: float, n: float, z: float) -> Interval:
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    # at the ends the formula gives the end itself but for rounding
+    low = 0.0 if rate == 0.0 else max(0.0, centre - half)
+    high = 1.0 if rate == 1.0 else min(1.0, centre + half)
+    return Interval(value=rate, low=low, high=high)
+
+
+def _influence(values: Sequence[float], strata: Sequence[Hashable]) -> tuple[float, list[float]]:
+    # the mean over strata, and each sample's share in its error
+    if not values or len(values) != len(strata):
+        raise ValueError(f"expected one stratum a score and at least one score, found {len(values)}, {len(strata)}")
+    sums: dict[Hashable, float] = {}
+    counts: dict[Hashable, int] = {}
+    for value, stratum in zip(values, strata, strict=True):
+        sums[stratum] = sums.get(stratum, 0.0) + value
+        counts[stratum] = counts.get(stratum, 0) + 1
+    means = {stratum: sums[stratum] / counts[stratum] for stratum in sums}
+    influence = [(v - means[s]) / (len(sums) * counts[s]) for v, s in zip(values, strata, strict=True)]
+    return math.fsum(means.values()) / len(means), influence
+
+
+def _cluster_totals(influence: Sequence[float], clusters: Sequence[Hashable]) -> list[float]:
+    totals: dict[Hashable, float] = {}
+    for part, cluster in zip(influence, clusters, strict=True):
+        totals[cluster] = totals.get(cluster, 0.0) + part
+    return list(totals.values())
+
+
+def _quantile(ordered: Sequence[float], probability: float) -> float:
+    # linear between order statistics, as numpy's default
+    position = probability * (len(ordered) - 1)
+    lower = math.floor(position)
+    upper = min(lower + 1, len(ordered) - 1)
+    return ordered[lower] + (position - lower) * (ordered[upper] - ordered[lower])
