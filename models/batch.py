@@ -13,7 +13,11 @@ from kernels.pack.table import PackTable
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """One batch. visual_BL: index into the packed tokens, -1 for text. labels_BL: -100 where nothing is learned."""
+    """One batch, padded on the right.
+
+    visual_BL: index into the packed tokens, -1 for text. labels_BL: -100 where nothing is learned. attention_BL: 1 for
+    tokens, 0 for padding. pack_first: pack encoder features and project the packed tokens, instead of the reverse.
+    """
 
     pixels_NCHW: Tensor
     table: PackTable
@@ -21,6 +25,7 @@ class Batch:
     visual_BL: Tensor
     labels_BL: Tensor
     attention_BL: Tensor
+    pack_first: bool = False
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch":
         """Return the batch on a device, with pixels in `dtype` when one is given."""
@@ -32,4 +37,17 @@ class Batch:
             visual_BL=self.visual_BL.to(device),
             labels_BL=self.labels_BL.to(device),
             attention_BL=self.attention_BL.to(device),
+        )
+
+    def left_padded(self) -> "Batch":
+        """Return the batch with each row's padding moved to its left, as generation needs it."""
+        length = self.attention_BL.shape[1]
+        padding_B1 = length - self.attention_BL.sum(-1, keepdim=True)
+        from_BL = (torch.arange(length, device=padding_B1.device) - padding_B1) % length
+        return replace(
+            self,
+            ids_BL=self.ids_BL.gather(1, from_BL),
+            visual_BL=self.visual_BL.gather(1, from_BL),
+            labels_BL=self.labels_BL.gather(1, from_BL),
+            attention_BL=self.attention_BL.gather(1, from_BL),
         )

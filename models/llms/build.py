@@ -1,0 +1,55 @@
+"""Build a language model from a transformers config: any AutoModelForCausalLM, RoPE scaled before it exists."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
+
+from models.llms.rope import rope_parameters, scale_rope
+from models.spec import LlmSpec
+
+
+def build_llm(config: PreTrainedConfig, dtype: torch.dtype, initialise: bool = True) -> PreTrainedModel:
+    """Return a causal language model in `dtype`, its weights random, or undefined without `initialise`.
+
+    The dtype is set while building, not by a later cast, which would round the rotary frequencies too.
+    """
+    with nullcontext() if initialise else no_init_weights():
+        llm = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    # the caller names its stop tokens and its sampling: nothing comes from the config behind its back
+    llm.generation_config = GenerationConfig()
+    return llm
+
+
+def llm_config(raw: dict[str, Any], rope_factor: float = 1.0) -> PreTrainedConfig:
+    """Return the transformers config of a raw config.json dict, with rotary positions divided by `rope_factor`.
+
+    Raises ValueError for a model type that transformers does not know or a scaling that does not apply.
+    """
+    rest = {key: value for key, value in raw.items() if key not in ("model_type", "auto_map", "transformers_version")}
+    if "model_type" not in raw:
+        raise ValueError(f"language model config: no model_type among {sorted(raw)}")
+    plain = AutoConfig.for_model(raw["model_type"], **rest)
+    if rope_factor == 1.0:
+        return plain
+    scaled = scale_rope(plain.to_dict(), rope_factor)
+    return type(plain).from_dict(scaled)
+
+
+def llm_spec(config: PreTrainedConfig) -> LlmSpec:
+    """Return the sizes of a language model, for planning without weights; its rotary base is the unscaled one."""
+    raw = config.to_dict()
+    return LlmSpec(
+        kind=config.model_type,
+        hidden=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=raw.get("num_key_value_heads") or config.num_attention_heads,
+        mlp=config.intermediate_size,
+        vocab=config.vocab_size,
+        context=config.max_position_embeddings,
+        rope_theta=float(rope_parameters(raw)["rope_theta"]),
+        tied=bool(config.tie_word_embeddings),
+    )
