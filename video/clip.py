@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 Policy = Literal["uniform", "fps", "interior", "segment_mid"]
+PoolMode = Literal["average", "bilinear", "max", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,8 @@ class VideoSpec:
     """How a clip becomes frames and tokens.
 
     policy, num_frames, fps: which frames (see video.sampling). pool: stride over each frame's tokens (1: none).
-    pool_mode: "average" (floor) or "bilinear" (ceil). pool_before_projector: pool encoder features, not projected ones.
+    pool_mode: "average" (floor), "bilinear" (ceil) or "none"; "max" is known, but refused when a clip is planned: it
+    is not a weighted sum of tokens. pool_before_projector: pool encoder features, not projected ones.
     end: where end vectors go: after every row ("grid"), every "frame", once ("one_token") or nowhere ("no_token").
     fit: each frame is squashed to one tile, padded to a square first, or cropped to its centre.
     """
@@ -35,7 +37,7 @@ class VideoSpec:
     num_frames: int = 8
     fps: float | None = None
     pool: int = 2
-    pool_mode: Literal["average", "bilinear"] = "bilinear"
+    pool_mode: PoolMode = "bilinear"
     pool_before_projector: bool = False
     end: Literal["grid", "frame", "one_token", "no_token"] = "grid"
     fit: Literal["squash", "crop", "pad"] = "squash"
