@@ -1,6 +1,6 @@
 """Encode each distinct tile once: a vision encoder with a memory, shared by all questions and all points of a sweep.
 
-Legend: N tiles asked for, M distinct tiles that are missing, C channels, H W pixels, P patches per tile, D encoder width.
+Legend: N tiles asked for, M distinct missing tiles, C channels, H W pixels, P patches per tile, D encoder width.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from evals.fingerprint import digest_tensor, fingerprint
@@ -44,7 +45,9 @@ class CachedEncoder(nn.Module):
     The weights must not change after construction. For inference: features carry no gradient.
     """
 
-    def __init__(self, encoder: nn.Module, spec: EncoderSpec, max_bytes: int = 512 * MIB, folder: Path | None = None):
+    def __init__(
+        self, encoder: nn.Module, spec: EncoderSpec, max_bytes: int = 512 * MIB, folder: Path | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.spec = spec
@@ -83,7 +86,7 @@ class CachedEncoder(nn.Module):
             return self._features[key]
         if self._folder is None or not (path := self._path(key)).exists():
             return None
-        feature_PD = torch.load(path, weights_only=True)
+        feature_PD = load_file(path)["features"]
         self._remember(key, feature_PD)
         return feature_PD
 
@@ -93,7 +96,7 @@ class CachedEncoder(nn.Module):
             return
         # written beside and renamed: another process never reads half a file
         part = self._path(key).with_suffix(f".{os.getpid()}.part")
-        torch.save(feature_PD.cpu(), part)
+        save_file({"features": feature_PD.cpu().contiguous()}, part)
         part.replace(self._path(key))
 
     def _remember(self, key: str, feature_PD: torch.Tensor) -> None:
@@ -105,7 +108,7 @@ class CachedEncoder(nn.Module):
 
     def _path(self, key: str) -> Path:
         assert self._folder is not None
-        return self._folder / f"{key}.pt"
+        return self._folder / f"{key}.safetensors"
 
 
 @contextmanager

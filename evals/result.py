@@ -57,8 +57,10 @@ class Scored:
 class Row:
     """One row of a result. The denominator `n` is every sample; failures and unparsed answers score 0 in it.
 
-    low, high: 95 % Wilson interval. se: standard error clustered by image or clip. guess: accuracy if each unparsed answer were a uniform guess.
-    majority: accuracy of always giving the commonest answer of the kind. blind: accuracy with another sample's media, None when not measured.
+    low, high: 95 % Wilson interval. se: standard error clustered by image or clip, None with one cluster.
+    guess: accuracy if each unparsed answer were a uniform guess.
+    majority: accuracy of always giving the commonest answer of the kind.
+    blind: accuracy with another sample's media, None when not measured.
     tokens: mean visual tokens of the samples that reached the model, None when none did.
     """
 
@@ -67,7 +69,7 @@ class Row:
     accuracy: float
     low: float
     high: float
-    se: float
+    se: float | None
     guess: float
     majority: float
     blind: float | None

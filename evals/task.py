@@ -21,13 +21,19 @@ class Task(Protocol):
     """A benchmark. `version` changes with the prompt, the parser or the metric; two versions are never compared."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return the benchmark's name, the first part of every sample's id."""
+        ...
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Return the names of the prompt form, the parser and the metric, with their versions."""
+        ...
 
     @property
-    def max_new_tokens(self) -> int: ...
+    def max_new_tokens(self) -> int:
+        """Return how many tokens an answer may have."""
+        ...
 
     @property
     def groups(self) -> Mapping[str, tuple[str, ...]]:

@@ -1,0 +1,123 @@
+"""The choice cascade on the texts that published extractors get wrong, and its laws."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evals.parse import normalise, parse_choice, parse_text
+
+OPTIONS = ("roll the handle", "tap their feet", "strum the string", "hit with sticks", "unwrap it")
+LABELS = ("A", "B", "C", "D", "E")
+
+CASES = [
+    # text, label, rule
+    ("B", "B", "bare"),
+    ("b", "B", "bare"),
+    ("(b)", "B", "bare"),
+    ("**C**", "C", "bare"),
+    (" D.\n", "D", "bare"),
+    ("[e]", "E", "bare"),
+    ("B</s>", "B", "bare"),
+    ("A<|im_end|>", "A", "bare"),
+    (r"so we get \boxed{C}", "C", "boxed"),
+    (r"first \boxed{A}, no: \boxed{\text{D}}", "D", "boxed"),
+    ("The answer is B because Alice enters", "B", "declared"),
+    ("A planet's volume is large. The answer is C.", "C", "declared"),
+    ("Best option: A", "A", "declared"),
+    ("Best option: (A", "A", "declared"),
+    ("Based on the video, the answer is C", "C", "declared"),
+    ("The correct answer is option D.", "D", "declared"),
+    ("the answer is (d)", "D", "declared"),
+    ("The answer is A because the man sits.", "A", "declared"),
+    ("The answer is A. Wait, the answer is E.", "E", "declared"),
+    ("**Answer:** B", "B", "declared"),
+    ("Answer: **B**", "B", "declared"),
+    ("Answer: b", "B", "declared"),
+    ("Choice = E, I think", "E", "declared"),
+    ("C. strum the string", "C", "leading"),
+    ("(C) they strum", "C", "leading"),
+    ("c) they play", "C", "leading"),
+    ("A. a dog", "A", "leading"),
+    ("unwrap it", "E", "option"),
+    ("The boy wants to unwrap it.", "E", "option"),
+    ("They tap\ntheir FEET!", "B", "option"),
+    ("The answer is a dance where they tap their feet", "B", "option"),
+    ("I would say D", "D", "capital"),
+    ("A man is seen; therefore E", "E", "capital"),
+    ("It must be A", "A", "capital"),
+    # nothing to read
+    ("", None, "none"),
+    ("A dog runs over the field", None, "none"),
+    ("A", "A", "bare"),
+    ("I do not know", None, "none"),
+    ("B or C", None, "none"),
+    ("The answer is B or C", None, "none"),
+    ("roll the handle or tap their feet", None, "none"),
+    ("A. roll the handle\nB. tap their feet", None, "none"),
+    ("Answer: A dog is running", None, "none"),
+    ("e.g. something else", None, "none"),
+    ("Vitamin D's effect", None, "none"),
+    # a letter that this sample does not have
+    ("G", None, "out_of_range"),
+    ("The answer is G.", None, "out_of_range"),
+    ("A moon. The answer is G. B is near", None, "out_of_range"),
+    (r"\boxed{F}", None, "out_of_range"),
+    ("f) other", None, "none"),
+]
+
+
+@pytest.mark.parametrize(("text", "label", "rule"), CASES)
+def test_cascade(text: str, label: str | None, rule: str) -> None:
+    parsed = parse_choice(text, OPTIONS, LABELS)
+    assert (parsed.answer, parsed.rule) == (label, rule)
+
+
+def test_labels_are_those_of_the_sample() -> None:
+    assert parse_choice("D", ("x y", "z"), ("A", "B")).rule == "out_of_range"
+    assert parse_choice("It is D", ("x y", "z"), ("A", "B")).rule == "none"
+
+
+def test_nested_options_take_the_longest() -> None:
+    options = ("car", "red car", "bus")
+    assert parse_choice("a red car", options, LABELS[:3]).answer == "B"
+    assert parse_choice("a car and a red car", options, LABELS[:3]).answer is None
+    assert parse_choice("the car", options, LABELS[:3]).answer == "A"
+
+
+def test_equal_options_are_not_guessed() -> None:
+    assert parse_choice("the cat", ("the cat", "The cat.", "dog"), LABELS[:3]).answer is None
+
+
+def test_option_that_is_a_letter_beyond_the_labels() -> None:
+    assert parse_choice("K", ("K", "M"), ("A", "B")) == parse_choice("k", ("K", "M"), ("A", "B"))
+    assert parse_choice("K", ("K", "M"), ("A", "B")).answer == "A"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.permutations(range(5)), st.sampled_from(["{}", "They {}.", "I think the man will {} there"]), st.integers(0, 4)
+)
+def test_permuting_options_permutes_the_label(order: list[int], form: str, right: int) -> None:
+    permuted = tuple(OPTIONS[i] for i in order)
+    parsed = parse_choice(form.format(OPTIONS[right]), permuted, LABELS)
+    assert parsed.answer == LABELS[order.index(right)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60))
+def test_any_text_is_read_the_same_twice_without_drawing(text: str) -> None:
+    random.seed(0)
+    before = random.getstate()
+    first, second = parse_choice(text, OPTIONS, LABELS), parse_choice(text, OPTIONS, LABELS)
+    assert first == second
+    assert first.answer is None or first.answer in LABELS
+    assert random.getstate() == before
+
+
+def test_open_answers_are_normalised() -> None:
+    assert parse_text(" A  Red\nCar. ").answer == "a red car"
+    assert parse_text("7").answer == "7"
+    assert parse_text(" .</s>").rule == "none"
+    assert normalise('"Yes!"') == "yes"
