@@ -1,0 +1,95 @@
+"""Questions and answers about a scene, by task.  Every question has one answer, told by the scene's own boxes."""
+
+from dataclasses import dataclass
+from random import Random
+
+from models.pocket.items import Item
+from models.pocket.scenes import CELL_PX, PAGE_CELLS, Scene
+from models.pocket.words import COLUMNS, ROWS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question with its answer; `task` names the skill it asks for."""
+
+    task: str
+    text: str
+    answer: str
+
+
+def place(item: Item) -> str:
+    """Return the third of the page an item's raster cell lies in, as two words ("top left")."""
+    row, col = item.box.y // CELL_PX, item.box.x // CELL_PX
+    return f"{ROWS[row * 3 // PAGE_CELLS]} {COLUMNS[col * 3 // PAGE_CELLS]}"
+
+
+def ask(scene: Scene) -> list[Question]:
+    """Return every question that this scene can answer, in a fixed order."""
+    if scene.kind in ("page", "odd", "count", "chart"):
+        return _PAGES[scene.kind](scene)
+    return _order(scene, "line" if scene.kind == "list" else "frame")
+
+
+def pick(scene: Scene, task: str, rng: Random) -> Question:
+    """Return one question of `task` at random; a ValueError when the scene has none."""
+    fitting = [question for question in ask(scene) if question.task == task]
+    if not fitting:
+        raise ValueError(f"a scene of kind {scene.kind!r} has no question for task {task!r}")
+    return rng.choice(fitting)
+
+
+def _page(scene: Scene) -> list[Question]:
+    questions = []
+    for item in scene.items:
+        task = "shape" if item.kind == "shape" else "read"
+        questions.append(Question(task=task, text=f"what {item.kind} is {item.color}?", answer=item.name))
+        questions.append(Question(task="color", text=f"what color is {item.name}?", answer=item.color))
+        questions.append(Question(task="position", text=f"where is {item.name}?", answer=place(item)))
+    return questions
+
+
+def _odd(scene: Scene) -> list[Question]:
+    common = next(item for item in scene.items if item.name != scene.focus)
+    lone = next(item for item in scene.items if item.name == scene.focus)
+    return [
+        Question(task="odd", text="what shape is odd?", answer=scene.focus),
+        Question(task="common", text="what shape is common?", answer=common.name),
+        Question(task="odd_position", text="where is the odd shape?", answer=place(lone)),
+        Question(task="position", text=f"where is {lone.name}?", answer=place(lone)),
+    ]
+
+
+def _count(scene: Scene) -> list[Question]:
+    names = sorted({item.name for item in scene.items}, key=lambda name: name != scene.focus)
+    counts = [(name, sum(item.name == name for item in scene.items)) for name in names]
+    return [Question(task="count", text=f"how many {name} shapes?", answer=str(n)) for name, n in counts]
+
+
+def _chart(scene: Scene) -> list[Question]:
+    values = [item for item in scene.items if item.kind == "number"]
+    return [Question(task="chart", text=f"what value is {item.color}?", answer=item.name) for item in values]
+
+
+def _order(scene: Scene, unit: str) -> list[Question]:
+    items = scene.items
+    questions = [
+        Question(task="first", text="what is first?", answer=items[0].name),
+        Question(task="last", text="what is last?", answer=items[-1].name),
+    ]
+    for index, item in enumerate(items):
+        questions.append(Question(task="frame", text=f"what is in {unit} {index + 1}?", answer=item.name))
+        questions.append(Question(task="index", text=f"which {unit} has {item.name}?", answer=str(index + 1)))
+        questions.append(Question(task="retrieval", text=f"what {item.kind} is {item.color}?", answer=item.name))
+        questions.append(Question(task="color", text=f"what color is {item.name}?", answer=item.color))
+    for before, after in zip(items, items[1:]):
+        questions.append(Question(task="after", text=f"what is after {before.name}?", answer=after.name))
+        questions.append(Question(task="before", text=f"what is before {after.name}?", answer=before.name))
+    for i, early in enumerate(items):
+        for late in items[i + 1 :]:
+            for a, b in ((early, late), (late, early)):
+                text = f"what is first, {a.name} or {b.name}?"
+                questions.append(Question(task="order", text=text, answer=early.name))
+    return questions
+
+
+_PAGES = {"page": _page, "odd": _odd, "count": _count, "chart": _chart}
