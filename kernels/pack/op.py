@@ -1,17 +1,170 @@
-"""The entry point of packing: pack(features, ends, table) -> tokens."""
+"""The entry point of packing: pack(features, ends, table) -> tokens, differentiable and traceable.
 
+Legend: N tiles, P tokens per tile, D width, K end vectors, T packed tokens, M = N * P source tokens, S segments,
+C columns.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from torch import Tensor
 
-from kernels.pack.reference import pack_reference
+from kernels.pack import cpu
+from kernels.pack.maps import GatherMap, InverseMap
 from kernels.pack.table import PackTable
+
+# partial sums per end vector, so that a long video's row ends do not wait for one program
+END_SPLITS = 8
 
 
 def pack(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:
-    """Return the packed visual tokens [T, D] of a batch of plans.
+    """Return the packed visual tokens [T, D] of a batch of plans, in the features' dtype.
 
-    Raises ValueError when the features do not hold the tokens that the table was built for.
+    Differentiable in features_NPD and in ends_KD (any float dtype). Triton on CUDA and ROCm, torch on a CPU; table on
+    the features' device. Raises ValueError when the tensors are not those that the table was built for.
     """
-    found = features_NPD.shape[0] * features_NPD.shape[1]
-    if found != table.num_source:
-        raise ValueError(f"pack: the plans need {table.num_source} encoder tokens, the features hold {found}")
-    return pack_reference(features_NPD, ends_KD, table)
+    _check(features_NPD, ends_KD, table)
+    features_MD = features_NPD.reshape(-1, features_NPD.shape[-1])
+    on_cpu = features_MD.device.type == "cpu"
+    gather = table.gather() if on_cpu else None
+    wants_gradient = torch.is_grad_enabled() and (features_NPD.requires_grad or ends_KD.requires_grad)
+    return pack_op(
+        features_MD.contiguous(),
+        ends_KD.contiguous(),
+        table.segments_SC,
+        table.segment_of_T,
+        gather.tensors() if gather else [],
+        gather.runs if gather else [],
+        table.inverse().tensors() if wants_gradient else [],
+    )
+
+
+def _check(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> None:
+    if features_NPD.ndim != 3 or ends_KD.ndim != 2:
+        found = f"features {tuple(features_NPD.shape)} and ends {tuple(ends_KD.shape)}"
+        raise ValueError(f"pack: expected features [N, P, D] and ends [K, D], found {found}")
+    source = features_NPD.shape[0] * features_NPD.shape[1]
+    if source != table.num_source:
+        raise ValueError(f"pack: the plans need {table.num_source} encoder tokens, the features hold {source}")
+    if features_NPD.shape[2] != ends_KD.shape[1]:
+        raise ValueError(f"pack: the features are {features_NPD.shape[2]} wide, the end vectors {ends_KD.shape[1]}")
+    if ends_KD.shape[0] < table.num_ends:
+        raise ValueError(f"pack: the plans use {table.num_ends} end vectors, {ends_KD.shape[0]} given")
+    devices = [str(tensor.device) for tensor in (features_NPD, ends_KD, table.segments_SC)]
+    if len(set(devices)) > 1 or features_NPD.device.type not in ("cpu", "cuda"):
+        raise ValueError(f"pack: expected features, ends and table on one cpu or cuda device, found {devices}")
+    if features_NPD.is_cuda and features_NPD.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise ValueError(f"pack: on cuda expected float32, float16 or bfloat16 features, found {features_NPD.dtype}")
+
+
+@torch.library.custom_op("anyres::pack", mutates_args=(), device_types="cpu")
+def pack_op(
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    gather: Sequence[Tensor],
+    runs: Sequence[int],
+    inverse: Sequence[Tensor],
+) -> Tensor:
+    """Return the packed tokens [T, D].
+
+    gather, runs: a GatherMap, read on a CPU. segments_SC, segment_of_T: read on a GPU. inverse: an InverseMap, read by
+    the gradients and empty when none is wanted.
+    """
+    return cpu.pack_forward(features_MD, ends_KD, GatherMap.of(gather, runs))
+
+
+@pack_op.register_kernel("cuda")
+def _(
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    gather: Sequence[Tensor],
+    runs: Sequence[int],
+    inverse: Sequence[Tensor],
+) -> Tensor:
+    # triton is imported by the first packing on a GPU: machines without one need not have it
+    from kernels.pack.kernel import launch_forward
+
+    out_TD = features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
+    launch_forward(features_MD, ends_KD, segments_SC, segment_of_T, out_TD)
+    return out_TD
+
+
+@pack_op.register_fake
+def _(
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    gather: Sequence[Tensor],
+    runs: Sequence[int],
+    inverse: Sequence[Tensor],
+) -> Tensor:
+    return features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
+
+
+@torch.library.custom_op("anyres::pack_grad_features", mutates_args=(), device_types="cpu")
+def grad_features_op(grad_TD: Tensor, inverse: Sequence[Tensor], num_source: int) -> Tensor:
+    """Return the gradient [M, D] of the features, in the dtype of grad_TD."""
+    return cpu.pack_grad_features(grad_TD, InverseMap.of(inverse))
+
+
+@grad_features_op.register_kernel("cuda")
+def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_source: int) -> Tensor:
+    from kernels.pack.kernel import launch_grad_features
+
+    out_MD = grad_TD.new_empty(num_source, grad_TD.shape[1])
+    launch_grad_features(grad_TD, InverseMap.of(inverse), out_MD)
+    return out_MD
+
+
+@grad_features_op.register_fake
+def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_source: int) -> Tensor:
+    return grad_TD.new_empty(num_source, grad_TD.shape[1])
+
+
+@torch.library.custom_op("anyres::pack_grad_ends", mutates_args=(), device_types="cpu")
+def grad_ends_op(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> Tensor:
+    """Return the gradient [K, D] of the end vectors that packing used, in float32 (float64 for float64)."""
+    return cpu.pack_grad_ends(grad_TD, InverseMap.of(inverse), num_ends)
+
+
+@grad_ends_op.register_kernel("cuda")
+def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> Tensor:
+    from kernels.pack.kernel import launch_grad_ends
+
+    partial_SKD = grad_TD.new_empty(END_SPLITS, num_ends, grad_TD.shape[1], dtype=torch.float32)
+    launch_grad_ends(grad_TD, InverseMap.of(inverse), partial_SKD)
+    return partial_SKD.sum(0)
+
+
+@grad_ends_op.register_fake
+def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> Tensor:
+    exact = torch.float64 if grad_TD.dtype == torch.float64 else torch.float32
+    return grad_TD.new_empty(num_ends, grad_TD.shape[1], dtype=exact)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    features_MD, ends_KD, _, _, gather, _, inverse = inputs
+    ctx.save_for_backward(*inverse)
+    ctx.num_gather = len(gather)
+    ctx.num_source, ctx.num_ends, ctx.ends_dtype = features_MD.shape[0], ends_KD.shape[0], ends_KD.dtype
+
+
+def _backward(ctx: Any, grad_TD: Tensor) -> tuple[Any, ...]:
+    grad_features_MD = grad_ends_KD = None
+    inverse = list(ctx.saved_tensors)
+    grad_TD = grad_TD.contiguous()
+    if ctx.needs_input_grad[0]:
+        grad_features_MD = torch.ops.anyres.pack_grad_features(grad_TD, inverse, ctx.num_source)
+    if ctx.needs_input_grad[1]:
+        grad_ends_KD = torch.ops.anyres.pack_grad_ends(grad_TD, inverse, ctx.num_ends).to(ctx.ends_dtype)
+    # lists of tensors get lists
+    return grad_features_MD, grad_ends_KD, None, None, [None] * ctx.num_gather, None, [None] * len(inverse)
+
+
+pack_op.register_autograd(_backward, setup_context=_setup_context)

@@ -3,64 +3,119 @@
 Legend: N tiles, P tokens per tile, S segments, C columns, T packed tokens.
 """
 
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-
-class Column(IntEnum):
-    """Columns of the segment table."""
-
-    SRC = 0  # first source token of the canvas in the flat [N * P] features
-    COLS = 1  # tiles in a row of the canvas
-    TOK = 2  # tokens per side of a tile
-    Y = 3  # crop, in canvas tokens
-    X = 4
-    H = 5
-    W = 6
-    OUT_H = 7  # size after resampling
-    OUT_W = 8
-    END = 9  # 0 none, 1 after each row, 2 after the segment
-    VEC = 10  # which end vector
-    DST = 11  # first packed token of the segment
+from kernels.pack.columns import END_CODES, Column
+from kernels.pack.maps import GatherMap, InverseMap, gather_map, inverse_map
 
 
-END_CODES = {"none": 0, "row": 1, "segment": 2}
+@dataclass(slots=True, kw_only=True)
+class Made:
+    """What was derived from a table so far."""
+
+    gather: GatherMap | None = None
+    inverse: InverseMap | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PackTable:
     """One batch's packing, as tables.
 
     segments_SC: int32 [S, 12], columns as in Column. segment_of_T: int32 [T], the segment of each packed token.
     num_tokens: T, on the host, so that sizing the output never waits for a device. num_source: N * P expected.
+    num_ends: end vectors that the segments ask for. host_SC, host_T: the two tables on the host, whatever the device.
     """
 
     segments_SC: Tensor
     segment_of_T: Tensor
     num_tokens: int
     num_source: int
+    num_ends: int
+    host_SC: np.ndarray = field(repr=False)
+    host_T: np.ndarray = field(repr=False)
+    made: Made = field(default_factory=Made, repr=False)
 
     @classmethod
     def of(cls, rows: list[list[int]], token_counts: list[int], num_source: int) -> "PackTable":
-        """Build the table on the host from one row of ints per segment and each segment's token count."""
-        segments_SC = torch.tensor(rows, dtype=torch.int32).reshape(len(rows), len(Column))
-        counts_S = torch.tensor(token_counts, dtype=torch.int64)
-        segment_of_T = torch.repeat_interleave(torch.arange(len(rows), dtype=torch.int32), counts_S)
+        """Build the table on the host from one row of ints per segment and each segment's token count.
+
+        Raises ValueError for a segment that reads outside the source tokens or whose token count is not its rows'.
+        """
+        host_SC = np.array(rows, dtype=np.int32).reshape(len(rows), len(Column))
+        counts_S = np.array(token_counts, dtype=np.int64)
+        _check(host_SC.astype(np.int64), counts_S, num_source)
+        host_T = np.repeat(np.arange(len(rows), dtype=np.int32), counts_S)
+        closed_S = host_SC[:, Column.END] != END_CODES["none"]
         return cls(
-            segments_SC=segments_SC,
-            segment_of_T=segment_of_T,
-            num_tokens=sum(token_counts),
+            segments_SC=torch.from_numpy(host_SC),
+            segment_of_T=torch.from_numpy(host_T),
+            num_tokens=len(host_T),
             num_source=num_source,
+            num_ends=int(host_SC[closed_S, Column.VEC].max(initial=-1)) + 1,
+            host_SC=host_SC,
+            host_T=host_T,
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Return where the tables are."""
+        return self.segments_SC.device
+
     def to(self, device: torch.device | str) -> "PackTable":
-        """Return the table with its tensors on a device."""
-        return PackTable(
-            segments_SC=self.segments_SC.to(device),
-            segment_of_T=self.segment_of_T.to(device),
-            num_tokens=self.num_tokens,
-            num_source=self.num_source,
+        """Return the table with its tensors on a device, with the inverse map if it was made."""
+        inverse = None if self.made.inverse is None else self.made.inverse.to(device)
+        return replace(
+            self,
+            segments_SC=self.segments_SC.to(device, non_blocking=True),
+            segment_of_T=self.segment_of_T.to(device, non_blocking=True),
+            made=Made(gather=self.made.gather, inverse=inverse),
         )
+
+    def prepare(self, backward: bool = False) -> "PackTable":
+        """Return the table itself with its maps made, so that a data worker pays for them and compiled code finds them.
+
+        backward: gradients will be asked for.
+        """
+        self.gather()
+        if backward:
+            self.inverse()
+        return self
+
+    def gather(self) -> GatherMap:
+        """Return which source tokens make each packed token, on the host; made once per table."""
+        if self.made.gather is None:
+            self.made.gather = gather_map(self.host_SC, self.host_T)
+        return self.made.gather
+
+    def inverse(self) -> InverseMap:
+        """Return which packed tokens each source token and each end vector feeds; made once per table."""
+        if self.made.inverse is None:
+            self.made.inverse = inverse_map(self.gather(), self.num_source, self.num_ends).to(self.device)
+        return self.made.inverse
+
+
+def _check(host_SC: np.ndarray, counts_S: np.ndarray, num_source: int) -> None:
+    if max(num_source, int(counts_S.sum())) >= 2**31:
+        raise ValueError(f"pack: {num_source} source and {counts_S.sum()} packed tokens, a table holds less than 2**31")
+    src, cols, tok, y, x, h, w, out_h, out_w, end, _, dst = host_SC.T
+    ends_S = np.select([end == END_CODES["row"], end == END_CODES["segment"]], [out_h, 1], 0)
+    last_y, last_x = np.maximum(y + h - 1, 0), np.maximum(x + w - 1, 0)
+    stop = src + (last_y // tok * cols + last_x // tok + 1) * tok * tok
+    problems = {
+        "has a negative entry": (host_SC < 0).any(1),
+        "crops beyond its canvas": (x + w > cols * tok) | (stop > num_source),
+        "resamples an empty crop": (h * w == 0) & (out_h * out_w > 0),
+        "has another number of tokens than its rows": counts_S != out_h * out_w + ends_S,
+        "does not start where the one before stops": dst != np.cumsum(counts_S) - counts_S,
+    }
+    for problem, wrong_S in problems.items():
+        if wrong_S.any():
+            segment = int(np.flatnonzero(wrong_S)[0])
+            row = {column.name: int(host_SC[segment, column]) for column in Column}
+            raise ValueError(
+                f"pack: segment {segment} {problem}: {row}, {counts_S[segment]} tokens, {num_source} source"
+            )

@@ -1,0 +1,204 @@
+"""Packing as Triton kernels: one launch for a mixed batch of plans, one each for the two gradients.
+
+With r = the token's rank in its segment, y, x = divmod(r, OUT_W + 1 if rows are closed else OUT_W):
+
+    out[t] = ends[VEC]                                  where t closes its row or segment
+           = features[source(y, x)]                     where the segment keeps its size
+           = sum over i, j in {0, 1} of wy[i] wx[j] features[source(y_i, x_j)]      elsewhere
+    s = max((y + 0.5) H / OUT_H - 0.5, 0), y_0 = floor(s), y_1 = min(y_0 + 1, H - 1), wy = (1 - s + y_0, s - y_0)
+    x alike, with W and OUT_W
+    source(y, x) = SRC + (((Y + y) // TOK) COLS + (X + x) // TOK) TOK^2 + ((Y + y) % TOK) TOK + (X + x) % TOK
+
+The gradients are gathers too: grad_features[m] = sum of weight grad_out[t] over the packed tokens t that m feeds, which
+the inverse map lists, and grad_ends[k] = sum of grad_out[t] over the tokens that are vector k. No atomics: the order
+of every sum is fixed. Sums are in float32, offsets in int64.
+
+Legend: M source tokens, D width, K end vectors, T packed tokens, S segments, C columns, R rows of a map, X taps.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.pack.maps import InverseMap
+
+
+@triton.jit
+def _axis(place, size, out):
+    """Return (low, high, part) of bilinear resampling along one axis, as torch computes them in float32."""
+    scale = tl.div_rn(size.to(tl.float32), tl.maximum(out, 1).to(tl.float32))
+    source = tl.maximum(tl.fma(scale, place.to(tl.float32) + 0.5, tl.full(place.shape, -0.5, tl.float32)), 0.0)
+    low = tl.minimum(source.to(tl.int32), size - 1)
+    part = tl.minimum(tl.maximum(source - low.to(tl.float32), 0.0), 1.0)
+    return low, tl.minimum(low + 1, size - 1), part
+
+
+@triton.jit
+def _source(first, cols, tok, y, x):
+    """Return the flat source token at (y, x) of a canvas, as int64."""
+    tile = (y // tok) * cols + x // tok
+    return first.to(tl.int64) + (tile.to(tl.int64) * tok + y % tok) * tok + x % tok
+
+
+@triton.jit
+def pack_forward_kernel(
+    features_ptr,  # [M, D]
+    ends_ptr,  # [K, D]
+    segments_ptr,  # int32 [S, 12], columns of kernels.pack.columns
+    segment_of_ptr,  # int32 [T]
+    out_ptr,  # [T, D]
+    num_tokens,
+    D: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Write ROWS packed tokens, BLOCK channels of each."""
+    t = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    live = t < num_tokens
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = (channel < D)[None, :]
+    row = segments_ptr + tl.load(segment_of_ptr + t, mask=live, other=0) * 12
+    first, cols, tok = tl.load(row), tl.load(row + 1), tl.load(row + 2)
+    crop_y, crop_x, crop_h, crop_w = tl.load(row + 3), tl.load(row + 4), tl.load(row + 5), tl.load(row + 6)
+    out_h, out_w, end, vector = tl.load(row + 7), tl.load(row + 8), tl.load(row + 9), tl.load(row + 10)
+
+    rank = t - tl.load(row + 11)
+    row_length = tl.maximum(tl.where(end == 1, out_w + 1, out_w), 1)
+    y, x = rank // row_length, rank % row_length
+    is_end = ((end == 1) & (x == out_w)) | ((end == 2) & (rank == out_h * out_w))
+    resized = ((out_h != crop_h) | (out_w != crop_w)) & live & ~is_end
+    copied = live & ~is_end & ~resized
+
+    source = tl.where(copied, _source(first, cols, tok, crop_y + y, crop_x + x), 0)
+    value = tl.load(features_ptr + source[:, None] * D + channel[None, :], mask=copied[:, None] & inside, other=0.0)
+    end_offset = vector.to(tl.int64)[:, None] * D + channel[None, :]
+    closing = tl.load(ends_ptr + end_offset, mask=(is_end & live)[:, None] & inside, other=0.0)
+    value = tl.where(is_end[:, None], closing.to(value.dtype), value)
+    if tl.max(resized.to(tl.int32), axis=0) > 0:
+        low_y, high_y, part_y = _axis(y, crop_h, out_h)
+        low_x, high_x, part_x = _axis(x, crop_w, out_w)
+        total = tl.zeros([ROWS, BLOCK], tl.float32)
+        for corner in tl.static_range(4):
+            tap_y = low_y if corner < 2 else high_y
+            tap_x = low_x if corner % 2 == 0 else high_x
+            weight = (1.0 - part_y if corner < 2 else part_y) * (1.0 - part_x if corner % 2 == 0 else part_x)
+            used = resized & (weight != 0.0)
+            source = tl.where(used, _source(first, cols, tok, crop_y + tap_y, crop_x + tap_x), 0)
+            offset = source[:, None] * D + channel[None, :]
+            tap = tl.load(features_ptr + offset, mask=used[:, None] & inside, other=0.0)
+            total += weight[:, None] * tap.to(tl.float32)
+        value = tl.where(resized[:, None], total.to(value.dtype), value)
+    tl.store(out_ptr + t.to(tl.int64)[:, None] * D + channel[None, :], value, mask=live[:, None] & inside)
+
+
+@triton.jit
+def pack_grad_features_kernel(
+    grad_ptr,  # [T, D]
+    ptr_ptr,  # int32 [M + 1]
+    index_ptr,  # int32 [X]
+    weight_ptr,  # float32 [X]
+    out_ptr,  # [M, D]
+    num_source,
+    D: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Write the gradient of ROWS source tokens, BLOCK channels of each."""
+    m = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    live = m < num_source
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = (channel < D)[None, :]
+    start = tl.load(ptr_ptr + m, mask=live, other=0)
+    count = tl.load(ptr_ptr + m + 1, mask=live, other=0) - start
+    total = tl.zeros([ROWS, BLOCK], tl.float32)
+    for tap in range(tl.max(count, axis=0)):
+        used = tap < count
+        weight = tl.load(weight_ptr + start + tap, mask=used, other=0.0)
+        token = tl.load(index_ptr + start + tap, mask=used, other=0).to(tl.int64)
+        grad = tl.load(grad_ptr + token[:, None] * D + channel[None, :], mask=used[:, None] & inside, other=0.0)
+        total += weight[:, None] * grad.to(tl.float32)
+    value = total.to(out_ptr.dtype.element_ty)
+    tl.store(out_ptr + m.to(tl.int64)[:, None] * D + channel[None, :], value, mask=live[:, None] & inside)
+
+
+@triton.jit
+def pack_grad_ends_kernel(
+    grad_ptr,  # [T, D]
+    end_ptr_ptr,  # int32 [K + 1]
+    end_row_ptr,  # int32 [E]
+    out_ptr,  # float32 [SPLITS, K, D]
+    num_ends,
+    D: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    SPLITS: tl.constexpr,
+):
+    """Write one split's share of the gradient of one end vector, BLOCK channels of it."""
+    channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    vector, split = tl.program_id(1), tl.program_id(2)
+    start, stop = tl.load(end_ptr_ptr + vector), tl.load(end_ptr_ptr + vector + 1)
+    total = tl.zeros([ROWS, BLOCK], tl.float32)
+    for base in range(start + split * ROWS, stop, SPLITS * ROWS):
+        place = base + tl.arange(0, ROWS)
+        token = tl.load(end_row_ptr + place, mask=place < stop, other=0).to(tl.int64)
+        mask = (place < stop)[:, None] & (channel < D)[None, :]
+        total += tl.load(grad_ptr + token[:, None] * D + channel[None, :], mask=mask, other=0.0).to(tl.float32)
+    offset = (split * num_ends + vector).to(tl.int64) * D + channel
+    tl.store(out_ptr + offset, tl.sum(total, axis=0), mask=channel < D)
+
+
+def launch_forward(
+    features_MD: Tensor, ends_KD: Tensor, segments_SC: Tensor, segment_of_T: Tensor, out_TD: Tensor
+) -> None:
+    """Write the packed tokens into out_TD [T, D]; all tensors contiguous, on one device."""
+    num_tokens, width = out_TD.shape
+    rows, block = tile_shape(width, out_TD.element_size())
+    grid = (triton.cdiv(num_tokens, rows), triton.cdiv(width, block))
+    if min(grid) == 0:
+        return
+    with torch.cuda.device_of(out_TD):
+        pack_forward_kernel[grid](
+            features_MD, ends_KD, segments_SC, segment_of_T, out_TD, num_tokens, D=width, ROWS=rows, BLOCK=block
+        )
+
+
+def launch_grad_features(grad_TD: Tensor, inverse: InverseMap, out_MD: Tensor) -> None:
+    """Write the gradient of the features into out_MD [M, D]; all tensors contiguous, on one device."""
+    num_source, width = out_MD.shape
+    rows, block = tile_shape(width, out_MD.element_size())
+    grid = (triton.cdiv(num_source, rows), triton.cdiv(width, block))
+    if min(grid) == 0:
+        return
+    taps = inverse.taps
+    with torch.cuda.device_of(out_MD):
+        pack_grad_features_kernel[grid](
+            grad_TD, taps.ptr_R1, taps.index_X, taps.weight_X, out_MD, num_source, D=width, ROWS=rows, BLOCK=block
+        )
+
+
+def launch_grad_ends(grad_TD: Tensor, inverse: InverseMap, out_SKD: Tensor) -> None:
+    """Write SPLITS partial gradients of the end vectors into out_SKD float32 [SPLITS, K, D]; they add up to it."""
+    splits, num_ends, width = out_SKD.shape
+    block = min(max(triton.next_power_of_2(width), 16), 64)
+    grid = (triton.cdiv(width, block), num_ends, splits)
+    if min(grid) == 0:
+        return
+    with torch.cuda.device_of(out_SKD):
+        pack_grad_ends_kernel[grid](
+            grad_TD,
+            inverse.end_ptr_K1,
+            inverse.end_row_E,
+            out_SKD,
+            num_ends,
+            D=width,
+            ROWS=32,
+            BLOCK=block,
+            SPLITS=splits,
+        )
+
+
+def tile_shape(width: int, itemsize: int) -> tuple[int, int]:
+    """Return (ROWS, BLOCK) of a program: 8 KiB of tokens, at most 1,024 channels and 32 rows."""
+    block = min(max(triton.next_power_of_2(width), 16), 1024)
+    return min(8192 // itemsize // block, 32), block

@@ -1,0 +1,198 @@
+"""Packing as a sparse linear map, built on the host: which source tokens make a packed token, and the reverse.
+
+Legend: N tiles, P tokens per tile, T packed tokens, M = N * P source tokens, X taps (nonzero weights) of a map, R rows
+of a map, E packed tokens that are end vectors, K end vectors, S segments, C columns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kernels.pack.columns import END_CODES, Column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Taps:
+    """A sparse matrix by rows: row r is the sum of weight * input[index] over ptr[r] <= x < ptr[r + 1].
+
+    ptr_R1: int32 [R + 1]. index_X: int32 [X]. weight_X: float32 [X], none of them zero.
+    """
+
+    ptr_R1: Tensor
+    index_X: Tensor
+    weight_X: Tensor
+
+    def to(self, device: torch.device | str) -> "Taps":
+        """Return the matrix on a device."""
+        return Taps(
+            ptr_R1=self.ptr_R1.to(device, non_blocking=True),
+            index_X=self.index_X.to(device, non_blocking=True),
+            weight_X=self.weight_X.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GatherMap:
+    """What makes each packed token, on the host.
+
+    taps: T rows over the M source tokens, empty for end vectors. first_T: int32, the source of a copy (0 for other
+    tokens). runs: start, stop, plain for each stretch of packed tokens, flat; plain stretches hold copies and end
+    vectors only. end_row_E, end_vec_E: int64, the packed tokens that are end vectors and which vector each is.
+    """
+
+    taps: Taps
+    first_T: Tensor
+    runs: tuple[int, ...]
+    end_row_E: Tensor
+    end_vec_E: Tensor
+
+    def tensors(self) -> list[Tensor]:
+        """Return the map's tensors, for an operator that takes lists of tensors; `of` reads them back."""
+        taps = self.taps
+        return [taps.ptr_R1, taps.index_X, taps.weight_X, self.first_T, self.end_row_E, self.end_vec_E]
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor], runs: Sequence[int]) -> "GatherMap":
+        """Return the map from what `tensors` gave and its runs."""
+        ptr_R1, index_X, weight_X, first_T, end_row_E, end_vec_E = tensors
+        taps = Taps(ptr_R1=ptr_R1, index_X=index_X, weight_X=weight_X)
+        return cls(taps=taps, first_T=first_T, runs=tuple(runs), end_row_E=end_row_E, end_vec_E=end_vec_E)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InverseMap:
+    """What each input feeds: the transpose of packing.
+
+    taps: M rows over the T packed tokens. end_ptr_K1, end_row_E: int32, the packed tokens that are end vector k are
+    end_row[end_ptr[k]:end_ptr[k + 1]].
+    """
+
+    taps: Taps
+    end_ptr_K1: Tensor
+    end_row_E: Tensor
+
+    def tensors(self) -> list[Tensor]:
+        """Return the map's tensors, for an operator that takes lists of tensors; `of` reads them back."""
+        return [self.taps.ptr_R1, self.taps.index_X, self.taps.weight_X, self.end_ptr_K1, self.end_row_E]
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> "InverseMap":
+        """Return the map from what `tensors` gave."""
+        ptr_R1, index_X, weight_X, end_ptr_K1, end_row_E = tensors
+        taps = Taps(ptr_R1=ptr_R1, index_X=index_X, weight_X=weight_X)
+        return cls(taps=taps, end_ptr_K1=end_ptr_K1, end_row_E=end_row_E)
+
+    def to(self, device: torch.device | str) -> "InverseMap":
+        """Return the map on a device."""
+        return InverseMap(
+            taps=self.taps.to(device),
+            end_ptr_K1=self.end_ptr_K1.to(device, non_blocking=True),
+            end_row_E=self.end_row_E.to(device, non_blocking=True),
+        )
+
+
+def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
+    """Return which source tokens make each packed token, with the weights of bilinear resampling."""
+    columns_CT = np.ascontiguousarray(host_SC.T)[:, segment_of_T]
+    row_T, col_T, is_end_T = _place_in_segment(columns_CT)
+    resized_T = (columns_CT[Column.H] != columns_CT[Column.OUT_H]) | (columns_CT[Column.W] != columns_CT[Column.OUT_W])
+    copied_T, blended_T = ~resized_T & ~is_end_T, resized_T & ~is_end_T
+    index_T4, weight_T4 = _four_taps(columns_CT[:, blended_T], row_T[blended_T], col_T[blended_T])
+    used_T4 = weight_T4 != 0
+
+    first_T = np.zeros(len(is_end_T), dtype=np.int32)
+    first_T[copied_T] = _source(columns_CT[:, copied_T], row_T[copied_T], col_T[copied_T])
+    counts_T = copied_T.astype(np.int64)
+    counts_T[blended_T] = used_T4.sum(1)
+    index_X = np.repeat(first_T, counts_T)
+    weight_X = np.ones(len(index_X), dtype=np.float32)
+    from_blend_X = np.repeat(blended_T, counts_T)
+    index_X[from_blend_X], weight_X[from_blend_X] = index_T4[used_T4], weight_T4[used_T4]
+
+    end_row_E = np.flatnonzero(is_end_T)
+    return GatherMap(
+        taps=_taps(counts_T, index_X, weight_X),
+        first_T=torch.from_numpy(first_T),
+        runs=_runs(resized_T),
+        end_row_E=torch.from_numpy(end_row_E),
+        end_vec_E=torch.from_numpy(columns_CT[Column.VEC, end_row_E].astype(np.int64)),
+    )
+
+
+def inverse_map(gather: GatherMap, num_source: int, num_ends: int) -> InverseMap:
+    """Return the transpose of a gather map; within a row, taps keep the order of the packed tokens."""
+    ptr_T1 = gather.taps.ptr_R1.numpy()
+    row_X = np.repeat(np.arange(len(ptr_T1) - 1, dtype=np.int32), np.diff(ptr_T1))
+    index_X = gather.taps.index_X.numpy()
+    order_X = np.argsort(index_X, kind="stable")
+    counts_M = np.bincount(index_X, minlength=num_source)
+    vector_E = gather.end_vec_E.numpy()
+    end_ptr_K1 = np.concatenate([[0], np.cumsum(np.bincount(vector_E, minlength=num_ends))])
+    end_row_E = gather.end_row_E.numpy()[np.argsort(vector_E, kind="stable")]
+    return InverseMap(
+        taps=_taps(counts_M, row_X[order_X], gather.taps.weight_X.numpy()[order_X]),
+        end_ptr_K1=torch.from_numpy(end_ptr_K1.astype(np.int32)),
+        end_row_E=torch.from_numpy(end_row_E.astype(np.int32)),
+    )
+
+
+def axis_taps(place: np.ndarray, size: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (low, high, part): along one axis, out[place] = (1 - part) * crop[low] + part * crop[high].
+
+    The arithmetic is that of torch's bilinear resampling with align_corners=False, in float32.
+    """
+    scale = size.astype(np.float32) / np.maximum(out, 1).astype(np.float32)
+    # torch's multiply and subtract is compiled to one fused operation; float64 holds the product exactly
+    source = (scale.astype(np.float64) * (place + 0.5) - 0.5).astype(np.float32)
+    source = np.maximum(source, np.float32(0))
+    low = np.minimum(source.astype(np.int64), size - 1)
+    part = np.clip(source - low.astype(np.float32), np.float32(0), np.float32(1))
+    return low, np.minimum(low + 1, size - 1), part
+
+
+def _place_in_segment(columns_CT: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    end, out_h, out_w = columns_CT[Column.END], columns_CT[Column.OUT_H], columns_CT[Column.OUT_W]
+    rank_T = np.arange(columns_CT.shape[1]) - columns_CT[Column.DST]
+    row_length_T = out_w + (end == END_CODES["row"])
+    row_T, col_T = np.divmod(rank_T, np.maximum(row_length_T, 1))
+    closes_row_T = (end == END_CODES["row"]) & (col_T == out_w)
+    closes_segment_T = (end == END_CODES["segment"]) & (rank_T == out_h * out_w)
+    return row_T, col_T, closes_row_T | closes_segment_T
+
+
+def _source(columns_CT: np.ndarray, y_T: np.ndarray, x_T: np.ndarray) -> np.ndarray:
+    """Return the flat source token of a place in each token's crop."""
+    tok = columns_CT[Column.TOK].astype(np.int64)
+    tile_y, inside_y = np.divmod(columns_CT[Column.Y] + y_T, tok)
+    tile_x, inside_x = np.divmod(columns_CT[Column.X] + x_T, tok)
+    tile = tile_y * columns_CT[Column.COLS] + tile_x
+    return columns_CT[Column.SRC] + (tile * tok + inside_y) * tok + inside_x
+
+
+def _four_taps(columns_CT: np.ndarray, row_T: np.ndarray, col_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (index_T4, weight_T4) of tokens at (row, col) of their resampled crops."""
+    low_y, high_y, part_y = axis_taps(row_T, columns_CT[Column.H], columns_CT[Column.OUT_H])
+    low_x, high_x, part_x = axis_taps(col_T, columns_CT[Column.W], columns_CT[Column.OUT_W])
+    rest_y, rest_x = np.float32(1) - part_y, np.float32(1) - part_x
+    corners = [(low_y, low_x), (low_y, high_x), (high_y, low_x), (high_y, high_x)]
+    weights = [rest_y * rest_x, rest_y * part_x, part_y * rest_x, part_y * part_x]
+    return np.stack([_source(columns_CT, y, x) for y, x in corners], axis=1), np.stack(weights, axis=1)
+
+
+def _runs(resized_T: np.ndarray) -> tuple[int, ...]:
+    starts = np.flatnonzero(np.diff(resized_T, prepend=~resized_T[:1])).tolist()
+    stops = [*starts[1:], len(resized_T)]
+    return tuple(n for start, stop in zip(starts, stops, strict=True) for n in (start, stop, int(not resized_T[start])))
+
+
+def _taps(counts_R: np.ndarray, index_X: np.ndarray, weight_X: np.ndarray) -> Taps:
+    ptr_R1 = np.zeros(len(counts_R) + 1, dtype=np.int32)
+    np.cumsum(counts_R, out=ptr_R1[1:])
+    return Taps(
+        ptr_R1=torch.from_numpy(ptr_R1),
+        index_X=torch.from_numpy(index_X.astype(np.int32)),
+        weight_X=torch.from_numpy(np.ascontiguousarray(weight_X, dtype=np.float32)),
+    )
