@@ -1,0 +1,141 @@
+"""Turn a rendered prompt into token ids, with each "<image>" replaced by as many positions as its medium has tokens."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from models.example import PLACEHOLDER
+from models.prompt.template import Rendered, Span
+
+Encode = Callable[[str], list[int]]
+Tokenization = Literal["official", "transformers"]
+
+IGNORED = -100
+TEXT = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptPlan:
+    """One sample's sequence: ids; labels, the id to learn or -100; visual, the index of a packed token or -1 = text."""
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    visual: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Token:
+    id: int
+    trained: bool
+
+
+def expand(
+    rendered: Rendered,
+    num_tokens: Sequence[int],
+    *,
+    encode: Encode,
+    image_id: int,
+    bos_id: int | None,
+    tokenization: Tokenization = "official",
+    context: int | None = None,
+) -> PromptPlan:
+    """Return the ids, labels and visual indices of a prompt whose i-th medium has num_tokens[i] packed tokens.
+
+    encode: text to ids, special tokens in the text recognised, none added. image_id: the id at visual positions.
+    bos_id: put in front once, unless the text already begins with it; None for tokenizers without one.
+    tokenization: "official" tokenises the pieces of text between placeholders separately; "transformers" tokenises the
+    whole string with "<image>" as the special token `image_id`. The two differ where a tokenizer treats the start of a
+    text specially. context: the most positions the model reads.
+
+    Raises ValueError when placeholders and media differ in number, or when the prompt is longer than the context.
+    """
+    placeholders = rendered.text.count(PLACEHOLDER)
+    if placeholders != len(num_tokens):
+        raise ValueError(
+            f"prompt has {placeholders} {PLACEHOLDER} placeholder(s) for {len(num_tokens)} image(s) or clip(s)"
+        )
+    if tokenization == "official":
+        pieces = _by_piece(rendered, encode)
+    else:
+        pieces = _as_a_whole(rendered, encode, image_id, placeholders)
+    first = pieces[0]
+    if bos_id is not None and not (first and first[0].id == bos_id):
+        pieces[0] = [_Token(id=bos_id, trained=False), *first]
+    length = sum(map(len, pieces)) + sum(num_tokens)
+    if context is not None and length > context:
+        raise ValueError(
+            f"prompt needs {length} positions ({sum(num_tokens)} visual, {length - sum(num_tokens)} text), "
+            f"but the model reads at most {context}"
+        )
+    return _join(pieces, num_tokens, image_id)
+
+
+def _by_piece(rendered: Rendered, encode: Encode) -> list[list[_Token]]:
+    pieces, start = [], 0
+    for text in rendered.text.split(PLACEHOLDER):
+        inside = [_clip(span, start, start + len(text)) for span in rendered.trained]
+        pieces.append(_tokens(text, [span for span in inside if span.start < span.stop], encode))
+        start += len(text) + len(PLACEHOLDER)
+    return pieces
+
+
+def _as_a_whole(rendered: Rendered, encode: Encode, image_id: int, placeholders: int) -> list[list[_Token]]:
+    pieces: list[list[_Token]] = [[]]
+    for token in _tokens(rendered.text, rendered.trained, encode):
+        if token.id == image_id:
+            pieces.append([])
+        else:
+            pieces[-1].append(token)
+    if len(pieces) - 1 != placeholders:
+        raise ValueError(
+            f"the tokenizer gives the image id {image_id} {len(pieces) - 1} time(s) for {placeholders} placeholder(s): "
+            f"{PLACEHOLDER} must be its special token {image_id}"
+        )
+    return pieces
+
+
+def _tokens(text: str, trained: Sequence[Span], encode: Encode) -> list[_Token]:
+    """Return the tokens of a text, each marked when it holds characters of a trained span.
+
+    A span begins with the first token that tokenising the text before it does not give, so a token that straddles the
+    beginning is trained; one that straddles the end is not.
+    """
+    if not text:
+        return []
+    ids = encode(text)
+    marks = [False] * len(ids)
+    for span in trained:
+        begin = _shared(ids, encode(text[: span.start])) if span.start else 0
+        end = len(ids) if span.stop == len(text) else _shared(ids, encode(text[: span.stop]))
+        marks[begin:end] = [True] * (end - begin)
+    return [_Token(id=id, trained=mark) for id, mark in zip(ids, marks, strict=True)]
+
+
+def _shared(ids: Sequence[int], others: Sequence[int]) -> int:
+    """Return the length of the common beginning of two id lists."""
+    length = 0
+    while length < min(len(ids), len(others)) and ids[length] == others[length]:
+        length += 1
+    return length
+
+
+def _clip(span: Span, start: int, stop: int) -> Span:
+    return Span(max(span.start, start) - start, min(span.stop, stop) - start)
+
+
+def _join(pieces: Sequence[Sequence[_Token]], num_tokens: Sequence[int], image_id: int) -> PromptPlan:
+    ids: list[int] = []
+    labels: list[int] = []
+    visual: list[int] = []
+    placed = 0
+    for index, piece in enumerate(pieces):
+        ids += [token.id for token in piece]
+        labels += [token.id if token.trained else IGNORED for token in piece]
+        visual += [TEXT] * len(piece)
+        if index < len(num_tokens):
+            count = num_tokens[index]
+            ids += [image_id] * count
+            labels += [IGNORED] * count
+            visual += range(placed, placed + count)
+            placed += count
+    return PromptPlan(ids=tuple(ids), labels=tuple(labels), visual=tuple(visual))
