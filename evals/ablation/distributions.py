@@ -1,4 +1,4 @@
-"""The four distributions the statistics need: normal, Student t, binomial at one half, and the incomplete beta behind t.
+"""The distributions the statistics need: normal, Student t, binomial at one half, and the incomplete beta behind t.
 
 Written with the standard library alone, so that pricing and re-reading a sweep needs no scientific stack.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from evals.ablation.distributions import (
     t_quantile,
     t_two_sided,
 )
+from evals.metrics.interval import clustered_se, wilson
 
 Item = TypeVar("Item")
 
@@ -56,43 +57,11 @@ class McNemar:
     p_mid: float
 
 
-def wilson(rate: float, n: float, confidence: float = 0.95) -> Interval:
-    """Return Wilson's score interval of a proportion `rate` out of n (an effective n may be a fraction)."""
-    if n <= 0 or not 0.0 <= rate <= 1.0:
-        raise ValueError(f"wilson: expected n > 0 and 0 <= rate <= 1, found n {n}, rate {rate}")
-    return _wilson(rate, n, normal_quantile(0.5 + confidence / 2))
-
-
-def mean_interval(
-    scores: Sequence[float], clusters: Sequence[Hashable], strata: Sequence[Hashable], confidence: float = 0.95
-) -> Interval:
-    """Return the mean over strata of the mean score, with Wilson's interval at the clustered effective sample size.
-
-    With one stratum and clusters of one sample this is Wilson's interval itself. With clusters, n is divided by the
-    design effect and z replaced by t at G - 1 degrees of freedom. A single cluster of many samples gives [0, 1].
-    """
-    value, influence = _influence(scores, strata)
-    totals = _cluster_totals(influence, clusters)
-    num, groups = len(scores), len(totals)
-    if groups == num:
-        quantile = normal_quantile(0.5 + confidence / 2)
-    elif groups == 1:
-        return Interval(value=value, low=0.0, high=1.0)
-    else:
-        quantile = t_quantile(0.5 + confidence / 2, groups - 1)
-    # G / (G - 1) against n / (n - 1): exactly 1 for clusters of one sample
-    variance = sum(total * total for total in totals)
-    if groups < num:
-        variance *= groups * (num - 1) / ((groups - 1) * num)
-    effective = value * (1.0 - value) / variance if variance > 1e-18 else groups
-    return _wilson(value, effective, quantile)
-
-
 def paired_difference(
     new: Sequence[float],
     base: Sequence[float],
-    clusters: Sequence[Hashable],
-    strata: Sequence[Hashable],
+    clusters: Sequence[str],
+    strata: Sequence[str],
     confidence: float = 0.95,
 ) -> Difference:
     """Return the mean over strata of new - base on the same samples, with the clustered SE and its t interval.
@@ -105,14 +74,13 @@ def paired_difference(
         raise ValueError(f"paired_difference: {len(new)} new scores against {len(base)} of the baseline")
     deltas = [a - b for a, b in zip(new, base, strict=True)]
     value, influence = _influence(deltas, strata)
-    totals = _cluster_totals(influence, clusters)
-    groups = len(totals)
-    if groups == 1:
-        return Difference(value=value, se=math.inf, df=0, low=-1.0, high=1.0, p=1.0)
-    se = math.sqrt(groups / (groups - 1) * sum(total * total for total in totals))
+    groups = len(set(clusters))
     df = groups - 1
+    se = clustered_se(influence, clusters)
+    if se is None:
+        return Difference(value=value, se=math.inf, df=df, low=-1.0, high=1.0, p=1.0)
     if se <= 1e-12:
-        half = wilson(0.0, groups, confidence).high
+        _, half = wilson(0.0, groups, normal_quantile(0.5 + confidence / 2))
         p = 1.0 if abs(value) <= 1e-12 else 2.0 ** (1 - groups)
         return Difference(value=value, se=0.0, df=df, low=max(-1.0, value - half), high=min(1.0, value + half), p=p)
     half = t_quantile(0.5 + confidence / 2, df) * se
@@ -177,7 +145,7 @@ def smallest_detectable(n: int, disagreement: float, power: float = 0.8, alpha: 
 
 def cluster_bootstrap(
     items: Sequence[Item],
-    clusters: Sequence[Hashable],
+    clusters: Sequence[str],
     metric: Callable[[Sequence[Item]], float],
     *,
     replicates: int = 10_000,
@@ -188,7 +156,7 @@ def cluster_bootstrap(
 
     For a paired difference, let an item hold both scores. The same seed gives the same interval.
     """
-    grouped: dict[Hashable, list[Item]] = {}
+    grouped: dict[str, list[Item]] = {}
     for item, cluster in zip(items, clusters, strict=True):
         grouped.setdefault(cluster, []).append(item)
     groups = list(grouped.values())
@@ -202,34 +170,18 @@ def cluster_bootstrap(
     return Interval(value=metric(items), low=_quantile(values, tail), high=_quantile(values, 1.0 - tail))
 
 
-def _wilson(rate: float, n: float, z: float) -> Interval:
-    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    # at the ends the formula gives the end itself but for rounding
-    low = 0.0 if rate == 0.0 else max(0.0, centre - half)
-    high = 1.0 if rate == 1.0 else min(1.0, centre + half)
-    return Interval(value=rate, low=low, high=high)
-
-
-def _influence(values: Sequence[float], strata: Sequence[Hashable]) -> tuple[float, list[float]]:
+def _influence(values: Sequence[float], strata: Sequence[str]) -> tuple[float, list[float]]:
     # the mean over strata, and each sample's share in its error
     if not values or len(values) != len(strata):
         raise ValueError(f"expected one stratum a score and at least one score, found {len(values)}, {len(strata)}")
-    sums: dict[Hashable, float] = {}
-    counts: dict[Hashable, int] = {}
+    sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
     for value, stratum in zip(values, strata, strict=True):
         sums[stratum] = sums.get(stratum, 0.0) + value
         counts[stratum] = counts.get(stratum, 0) + 1
     means = {stratum: sums[stratum] / counts[stratum] for stratum in sums}
     influence = [(v - means[s]) / (len(sums) * counts[s]) for v, s in zip(values, strata, strict=True)]
     return math.fsum(means.values()) / len(means), influence
-
-
-def _cluster_totals(influence: Sequence[float], clusters: Sequence[Hashable]) -> list[float]:
-    totals: dict[Hashable, float] = {}
-    for part, cluster in zip(influence, clusters, strict=True):
-        totals[cluster] = totals.get(cluster, 0.0) + part
-    return list(totals.values())
 
 
 def _quantile(ordered: Sequence[float], probability: float) -> float:

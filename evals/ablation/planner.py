@@ -1,0 +1,222 @@
+"""Price a sweep before it runs: plans of every sample at every point, equal ones found, tokens and FLOPs counted.
+
+Integers only: no pixels, no weights. The runner uses the same keys to answer equal plans once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from anyres.cost import encoder_flops, prefill_flops, projector_flops
+from anyres.geometry import HW
+from anyres.plan import VisualPlan, plan_image
+from evals.ablation.wiring import Wiring
+from models.spec import ModelSpec
+from video.clip import ClipMeta
+from video.plan import plan_clip
+from video.sampling import sample as sample_frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One point of a sweep as the model sees it. `weights` names them: two settings share answers only when equal."""
+
+    name: str
+    spec: ModelSpec
+    weights: str = ""
+    wiring: Wiring = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedMedium:
+    """A medium's identity and size: HW of an image in pixels, the header of a clip."""
+
+    key: str
+    size: HW | ClipMeta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizedSample:
+    """A sample reduced to what a plan depends on, and the positions that its text takes."""
+
+    id: str
+    media: tuple[SizedMedium, ...]
+    text_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedMedium:
+    """The plan of a medium and the frame of the file that each frame of the plan is (a single 0 for an image)."""
+
+    plan: VisualPlan
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellPrice:
+    """What one point costs. Tokens are visual tokens a sample; FLOPs are of all samples together.
+
+    shared: samples whose plan an earlier point has too, so their answer is known. new_tiles: tiles that no earlier
+    point encodes. flops: every sample on its own, as published tables count. flops_to_run: only what is new here.
+    over_context: samples whose positions exceed the trained context times the RoPE factor.
+    """
+
+    setting: str
+    samples: int
+    shared: int
+    tokens_mean: float
+    tokens_median: float
+    tokens_p95: float
+    tokens_max: int
+    tiles: int
+    new_tiles: int
+    encoder_flops: int
+    llm_flops: int
+    flops_to_run: int
+    over_context: int
+
+    @property
+    def flops(self) -> int:
+        """Return the FLOPs of encoder, projector and prefill, nothing shared."""
+        return self.encoder_flops + self.llm_flops
+
+
+class Planner:
+    """Plans of sized media under settings, each distinct size planned once."""
+
+    def __init__(self) -> None:
+        self._plans: dict[tuple[object, ...], PlannedMedium] = {}
+        self._digests: dict[tuple[object, ...], str] = {}
+
+    def plan(self, size: HW | ClipMeta, setting: Setting) -> PlannedMedium:
+        """Return the plan of one medium; ValueError where the setting does not allow one."""
+        key = (size, setting.spec.encoder.tile, setting.spec.grid if isinstance(size, HW) else setting.spec.video)
+        if key not in self._plans:
+            self._plans[key] = _plan(size, setting.spec)
+        return self._plans[key]
+
+    def key(self, sample: SizedSample, setting: Setting) -> str:
+        """Return a digest of everything but the prompt that the answer to a sample depends on.
+
+        Two settings with the same key give the same answer, so one of them need not run.
+        """
+        parts = [setting.weights, setting.wiring, str(setting.spec.rope_factor), setting.spec.encoder.weights]
+        for medium in sample.media:
+            planned = self.plan(medium.size, setting)
+            parts += [medium.key, self._digest(medium.size, setting, planned)]
+        return hashlib.blake2b("|".join(parts).encode(), digest_size=16).hexdigest()
+
+    def _digest(self, size: HW | ClipMeta, setting: Setting, planned: PlannedMedium) -> str:
+        key = (id(planned), setting.spec.video.pool_before_projector)
+        if key not in self._digests:
+            # `planned` stays in self._plans, so its id is never given to another plan
+            text = f"{planned!r}|{setting.spec.video.pool_before_projector if isinstance(size, ClipMeta) else False}"
+            self._digests[key] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return self._digests[key]
+
+
+def price_sweep(settings: Sequence[Setting], samples: Sequence[SizedSample]) -> tuple[CellPrice, ...]:
+    """Return the price of each setting in order, earlier ones paying for what later ones share.
+
+    Raises ValueError without samples.
+    """
+    if not samples:
+        raise ValueError("price_sweep: no samples to price")
+    planner = Planner()
+    answered: dict[str, set[str]] = {sample.id: set() for sample in samples}
+    encoded: set[tuple[object, ...]] = set()
+    return tuple(_price_cell(planner, setting, samples, answered, encoded) for setting in settings)
+
+
+def smaller(samples: Sequence[SizedSample], limit: int) -> tuple[SizedSample, ...]:
+    """Return at most `limit` samples, evenly spaced over the whole list."""
+    if limit <= 0 or limit >= len(samples):
+        return tuple(samples)
+    return tuple(samples[i * len(samples) // limit] for i in range(limit))
+
+
+def with_text(samples: Sequence[SizedSample], text_tokens: int) -> tuple[SizedSample, ...]:
+    """Return the samples with the same number of text positions each, for pricing without a tokenizer."""
+    return tuple(replace(sample, text_tokens=text_tokens) for sample in samples)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which `share` of the values lie, linear between neighbours; ValueError without values."""
+    if not values:
+        raise ValueError("percentile of no values")
+    ordered = sorted(values)
+    position = share * (len(ordered) - 1)
+    lower = int(position)
+    upper = min(lower + 1, len(ordered) - 1)
+    return ordered[lower] + (position - lower) * (ordered[upper] - ordered[lower])
+
+
+def _price_cell(
+    planner: Planner,
+    setting: Setting,
+    samples: Sequence[SizedSample],
+    answered: dict[str, set[str]],
+    encoded: set[tuple[object, ...]],
+) -> CellPrice:
+    spec = setting.spec
+    tokens: list[int] = []
+    tiles = new_tiles = shared = llm = to_run = over = 0
+    for sample in samples:
+        planned = [planner.plan(medium.size, setting) for medium in sample.media]
+        visual = sum(medium.plan.num_tokens for medium in planned)
+        sample_tiles = sum(medium.plan.num_tiles for medium in planned)
+        sequence = visual + sample.text_tokens
+        patches = sample_tiles * spec.encoder.tile.tok**2
+        flops = projector_flops(spec.projector, patches) + prefill_flops(spec.llm, sequence)
+        tokens.append(visual)
+        tiles += sample_tiles
+        llm += flops
+        over += sequence > spec.context
+        key = planner.key(sample, setting)
+        if key in answered[sample.id]:
+            shared += 1
+            continue
+        answered[sample.id].add(key)
+        fresh = _new_tiles(sample, planned, setting, encoded)
+        new_tiles += fresh
+        to_run += flops + encoder_flops(spec.encoder, fresh)
+    return CellPrice(
+        setting=setting.name,
+        samples=len(samples),
+        shared=shared,
+        tokens_mean=sum(tokens) / len(tokens),
+        tokens_median=percentile(tokens, 0.5),
+        tokens_p95=percentile(tokens, 0.95),
+        tokens_max=max(tokens),
+        tiles=tiles,
+        new_tiles=new_tiles,
+        encoder_flops=encoder_flops(spec.encoder, tiles),
+        llm_flops=llm,
+        flops_to_run=to_run,
+        over_context=over,
+    )
+
+
+def _plan(size: HW | ClipMeta, spec: ModelSpec) -> PlannedMedium:
+    if isinstance(size, HW):
+        return PlannedMedium(plan=plan_image(size, spec.grid, spec.encoder.tile), indices=(0,))
+    indices = sample_frames(size, spec.video)
+    plan = plan_clip(size.size, len(indices), spec.video, spec.encoder.tile)
+    return PlannedMedium(plan=plan, indices=tuple(indices))
+
+
+def _new_tiles(
+    sample: SizedSample, planned: Sequence[PlannedMedium], setting: Setting, encoded: set[tuple[object, ...]]
+) -> int:
+    # a tile's pixels follow from the medium's frame and its canvas; equal pixels of two frames are not foreseen
+    fresh = 0
+    for medium, made in zip(sample.media, planned, strict=True):
+        for canvas in made.plan.canvases:
+            frame = made.indices[canvas.frame]
+            key = (setting.spec.encoder, medium.key, frame, canvas.tiles, canvas.content_px, canvas.fit)
+            if key not in encoded:
+                encoded.add(key)
+                fresh += canvas.tiles.area
+    return fresh
