@@ -24,7 +24,7 @@ FUNCTION_WORDS = tuple(
     "what which where how many is in the a of are has or and shape shapes word number value color odd common first last "
     "after before frame line yes no describe image picture video show there , ? . :".split()
 )
-SPECIALS = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "<user>", "<bot>")
+SPECIALS = ("<pad>", "<end>", "<unk>", "<image>", "<user>", "<assistant>")
 
 CONTENT = (NOTHING, BAR, *SHAPES, *LEXICON, *NUMBERS)
 VOCABULARY = (*SPECIALS, *COLORS, *CONTENT, *DIGITS, *ROWS, *COLUMNS, *FUNCTION_WORDS)

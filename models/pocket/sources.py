@@ -1,0 +1,227 @@
+"""Training data of the pocket model: step -> batch, drawn on the fly from the seed.  Images only, no video.
+
+A batch holds one kind of scene under one grid, so its plans are equal and little is padded.  Pages are seen at 1x1,
+2x2 and 3x3, with and without the overview, and sometimes shrunk to a token target; strips are columns of frames, one
+tile each, which a clip's frames will look like.  Several questions about one image share its tokens.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anyres.geometry import HW
+from anyres.grid import GridSpec, TileSpec
+from anyres.lower import lower
+from anyres.pixels import normalise, render_uint8
+from anyres.plan import VisualPlan, plan_image
+from kernels.pack.table import PackTable
+from models.batch import Batch
+from models.pocket import scenes
+from models.pocket.items import TRAIN_FONTS
+from models.pocket.questions import Question, ask
+from models.pocket.scenes import FRAME_PX, Scene
+from models.pocket.tiles import PATCH_PX, labelled_tiles
+from models.pocket.tokenizer import build_tokenizer
+from models.pocket.words import SPECIALS
+
+TILE = TileSpec.of(FRAME_PX, PATCH_PX)
+MEAN = STD = (0.5, 0.5, 0.5)
+_PAD, _END, _, _IMAGE, _USER, _ASSISTANT = range(len(SPECIALS))
+PAGES: tuple[tuple[Callable[[Random, str], Scene], int], ...] = (
+    (scenes.page, 5), (scenes.odd, 2), (scenes.counting, 1), (scenes.chart, 2), (scenes.listing, 2),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One way a batch's images are planned and how often: `frames` > 0 makes them strips of up to that many frames.
+
+    targets: token targets of the detail map, one drawn per batch; empty for none.
+    """
+
+    weight: float
+    grid: tuple[int, int] = (0, 0)
+    overview: bool = True
+    frames: tuple[int, int] = (0, 0)
+    targets: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """A training mix: views, weights of the tasks asked, and how many questions share an image at most."""
+
+    views: tuple[View, ...]
+    tasks: dict[str, float] = field(default_factory=dict)
+    questions: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PatchBatch:
+    """Stage V's batch: pixels [N, 3, 56, 56] normalised, content [N, P, V] and color [N, P, K] label shares."""
+
+    pixels_NCHW: Tensor
+    content_NPV: Tensor
+    color_NPK: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlacedBatch:
+    """An answers batch with the place of its visual tokens: row and column in their segment, [T], -1 for row ends;
+    `first_visual` is the position of an image's first token, the same in every sample."""
+
+    batch: Batch
+    row_T: Tensor
+    column_T: Tensor
+    detail_T: Tensor
+    first_visual: int
+
+
+def patch_source(seed: int, tiles: int) -> Callable[[int], PatchBatch]:
+    """Return the data of stage V: `tiles` labelled tiles a step."""
+
+    def batch(step: int) -> PatchBatch:
+        drawn = labelled_tiles(Random(f"train/patch/{seed}/{step}"), tiles)
+        pixels = torch.from_numpy(drawn.pixels_NHWC.transpose(0, 3, 1, 2).copy())
+        return PatchBatch(
+            pixels_NCHW=normalise(pixels, MEAN, STD),
+            content_NPV=torch.from_numpy(drawn.content_NPV),
+            color_NPK=torch.from_numpy(drawn.color_NPK),
+        )
+
+    return batch
+
+
+def answer_source(mix: Mix, seed: int, batch_tokens: int, space: str = "train") -> Callable[[int], PlacedBatch]:
+    """Return the data of the answer stages: batches of at most about `batch_tokens` positions."""
+
+    def batch(step: int) -> PlacedBatch:
+        rng = Random(f"{space}/answers/{seed}/{step}")
+        (view,) = rng.choices(mix.views, [view.weight for view in mix.views])
+        frames = rng.randint(*view.frames) if view.frames[1] else 0
+        target = rng.choice(view.targets) if view.targets else None
+        size = HW(FRAME_PX * frames, FRAME_PX) if frames else HW(scenes.PAGE_PX, scenes.PAGE_PX)
+        plan = view_plan(size, view, target)
+        count = max(1, batch_tokens // (plan.num_tokens + 9 * mix.questions))
+        drawn = [draw(rng, frames) for _ in range(count)]
+        asked = [choose(rng, ask(scene), mix) for scene in drawn]
+        return collate(plan, drawn, asked)
+
+    return batch
+
+
+def draw(rng: Random, frames: int) -> Scene:
+    """Return a strip of `frames` frames, or for 0 a page of a random kind."""
+    font = rng.choice(TRAIN_FONTS)
+    if frames:
+        return scenes.strip(rng, font, frames, scale=1)
+    (kind,) = rng.choices([kind for kind, _ in PAGES], [weight for _, weight in PAGES])
+    return kind(rng, font)
+
+
+def choose(rng: Random, questions: Sequence[Question], mix: Mix) -> list[Question]:
+    """Return up to mix.questions different questions, tasks drawn by weight first, then a question of the task."""
+    by_task: dict[str, list[Question]] = {}
+    for question in questions:
+        by_task.setdefault(question.task, []).append(question)
+    chosen: list[Question] = []
+    while by_task and len(chosen) < mix.questions:
+        tasks = list(by_task)
+        (task,) = rng.choices(tasks, [mix.tasks.get(name, 1.0) for name in tasks])
+        pool = by_task[task]
+        chosen.append(pool.pop(rng.randrange(len(pool))))
+        if not pool:
+            del by_task[task]
+    return chosen
+
+
+def collate(plan: VisualPlan, drawn: Sequence[Scene], asked: Sequence[Sequence[Question]]) -> PlacedBatch:
+    """Return the batch of scenes that share a plan, each with its questions and answers, padded on the right."""
+    count, visual = len(drawn), plan.num_tokens
+    tiles = torch.cat([render_uint8(plan, [scene.pixels_HW3], (127, 127, 127)) for scene in drawn])
+    texts = [_text(questions) for questions in asked]
+    length = 1 + visual + max(len(ids) for ids, _ in texts)
+    ids_BL = np.full((count, length), _PAD, dtype=np.int64)
+    labels_BL = np.full((count, length), -100, dtype=np.int64)
+    attention_BL = np.zeros((count, length), dtype=np.int64)
+    visual_BL = np.full((count, length), -1, dtype=np.int64)
+    ids_BL[:, 0], ids_BL[:, 1 : 1 + visual] = _USER, _IMAGE
+    visual_BL[:, 1 : 1 + visual] = np.arange(count * visual).reshape(count, visual)
+    for row, (ids, labels) in enumerate(texts):
+        end = 1 + visual + len(ids)
+        ids_BL[row, 1 + visual : end], labels_BL[row, 1 + visual : end] = ids, labels
+        attention_BL[row, :end] = 1
+    row_T, column_T, detail_T = places(plan)
+    batch = Batch(
+        pixels_NCHW=normalise(tiles, MEAN, STD),
+        table=_table(plan, count),
+        ids_BL=torch.from_numpy(ids_BL),
+        visual_BL=torch.from_numpy(visual_BL),
+        labels_BL=torch.from_numpy(labels_BL),
+        attention_BL=torch.from_numpy(attention_BL),
+    )
+    return PlacedBatch(batch=batch, row_T=row_T, column_T=column_T, detail_T=detail_T, first_visual=1)
+
+
+@lru_cache(maxsize=None)
+def view_plan(size: HW, view: View, target: int | None) -> VisualPlan:
+    """Return the plan of every image of a batch."""
+    overview = "squash" if view.overview else "none"
+    if view.frames[1]:
+        grid = GridSpec(layouts=(HW(size.h // FRAME_PX, 1),), overview="none")
+    elif view.grid == (0, 0):
+        grid = GridSpec(overview=overview)
+    else:
+        grid = GridSpec(layouts=(HW(*view.grid),), overview=overview, target_tok=target, slack=1.0)
+    return plan_image(size, grid, TILE)
+
+
+@lru_cache(maxsize=None)
+def places(plan: VisualPlan) -> tuple[Tensor, Tensor, Tensor]:
+    """Return row and column of each visual token in its segment, -1 for end vectors, and whether it is a detail token."""
+    rows, columns, detail = [], [], []
+    for segment in plan.segments:
+        is_detail = segment.end == "row"
+        for row in range(segment.out.h):
+            for column in range(segment.out.w):
+                rows.append(row)
+                columns.append(column)
+                detail.append(is_detail)
+            if segment.end == "row":
+                rows.append(-1)
+                columns.append(-1)
+                detail.append(is_detail)
+        if segment.end == "segment":
+            rows.append(-1)
+            columns.append(-1)
+            detail.append(is_detail)
+    return torch.tensor(rows), torch.tensor(columns), torch.tensor(detail)
+
+
+@lru_cache(maxsize=64)
+def _table(plan: VisualPlan, count: int) -> PackTable:
+    return lower([plan] * count).prepare(backward=True)
+
+
+_TOKENIZER = build_tokenizer()
+
+
+@lru_cache(maxsize=100_000)
+def _encode(text: str) -> tuple[int, ...]:
+    return tuple(_TOKENIZER.encode(text, add_special_tokens=False).ids)
+
+
+def _text(questions: Sequence[Question]) -> tuple[list[int], list[int]]:
+    """Return ids and labels of the turns after the image; the first turn's <user> stands before the image."""
+    ids: list[int] = []
+    labels: list[int] = []
+    for index, question in enumerate(questions):
+        asked = (*(() if index == 0 else (_USER,)), *_encode(question.text), _ASSISTANT)
+        answer = (*_encode(question.answer), _END)
+        ids += [*asked, *answer]
+        labels += [-100] * len(asked) + list(answer)
+    return ids, labels
