@@ -1,0 +1,124 @@
+"""The Answerer for a model of this project: decode, plan, encode each distinct tile once, generate greedily."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+
+from anyres.decode import MediaError as ImageError
+from anyres.decode import open_image
+from anyres.grid import GridSpec
+from evals.fingerprint import fingerprint
+from evals.ledger import Config
+from evals.predict import Answer, MediaFailed, OutOfMemory, Question, Ready
+from evals.sample import Media
+from models.example import Example, Turn
+from models.lmm import LMM
+from models.processor import Prepared, Processor
+from models.prompt.template import place_media
+from video.clip import VideoClip, VideoSpec
+from video.errors import MediaError as VideoError
+from video.reader import Backend, load_clip
+
+if TYPE_CHECKING:
+    from models.example import Medium
+
+
+class LmmAnswerer:
+    """Answers with `model`; grid and video replace the model's own settings, `reader` picks the video backend."""
+
+    def __init__(
+        self,
+        model: LMM,
+        processor: Processor,
+        *,
+        grid: GridSpec | None = None,
+        video: VideoSpec | None = None,
+        reader: Backend = "auto",
+    ) -> None:
+        self.model, self.processor = model, processor
+        self.grid, self.video, self.reader = grid, video, reader
+
+    def facts(self) -> Config:
+        """Return the model's spec and weights, the effective grid and video settings, device and dtype, flat."""
+        spec = asdict(self.processor.spec)
+        spec["grid"] = asdict(self.grid or self.processor.spec.grid)
+        spec["video"] = asdict(self.video or self.processor.spec.video)
+        return {
+            **{f"model.{key}": value for key, value in flatten(spec).items()},
+            "model.fingerprint": fingerprint(self.model),
+            "device": self.model.device.type,
+            "dtype": str(self.model.dtype),
+            "video.reader": self.reader,
+            "decoding": "greedy",
+        }
+
+    def open(self, media: Media) -> Medium:
+        """Return an upright image, or the frames that the video settings ask for."""
+        if media.draw is not None:
+            drawn = media.draw()
+            if not isinstance(drawn, Image.Image | VideoClip):
+                raise TypeError(f"{media.key}: drew a {type(drawn).__name__}, expected an image or a clip")
+            return drawn
+        assert media.path is not None
+        try:
+            if media.kind == "image":
+                return open_image(media.path)
+            return load_clip(media.path, self.video or self.processor.spec.video, self.reader)
+        except (ImageError, VideoError) as error:
+            raise MediaFailed(str(error)) from error
+
+    def prepare(self, question: Question) -> Ready:
+        """Return the question planned and rendered: its media first, one placeholder a line, then the prompt."""
+        text = place_media(question.prompt, len(question.media))
+        media: tuple[Medium, ...] = question.media  # type: ignore[assignment]
+        example = Example(id=question.id, media=media, turns=(Turn(role="user", text=text),))
+        prepared = self.processor.prepare(example, grid=self.grid, video=self.video)
+        clips = [medium for medium in media if isinstance(medium, VideoClip)]
+        return Ready(
+            payload=prepared,
+            visual_tokens=prepared.num_visual,
+            text_tokens=len(prepared.prompt.ids) - prepared.num_visual,
+            tiles=len(prepared.pixels_NCHW),
+            grid=" ".join(_layout(prepared, index) for index, m in enumerate(media) if not isinstance(m, VideoClip)),
+            frames=sum(len(clip.frames_FHWC) for clip in clips),
+            reader="; ".join(dict.fromkeys(clip.reader for clip in clips)),
+        )
+
+    def answer(self, ready: Sequence[Ready], max_new_tokens: int) -> list[Answer]:
+        """Return one greedy answer each."""
+        prepared: list[Prepared] = [item.payload for item in ready]  # type: ignore[misc]
+        try:
+            batch = self.processor.collate(prepared).to(self.model.device)
+            ids_BL = self.model.generate(batch, max_new_tokens, stop_ids=self.processor.stop_ids).tolist()
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(str(error)) from error
+        return [Answer(text=self.processor.decode(ids_L), tokens=self._length(ids_L)) for ids_L in ids_BL]
+
+    def _length(self, ids_L: list[int]) -> int:
+        """Return how many ids come before the first stop id."""
+        stops = [place for place, token in enumerate(ids_L) if token in self.processor.stop_ids]
+        return stops[0] if stops else len(ids_L)
+
+
+def flatten(data: object, prefix: str = "") -> dict[str, str | int | float | bool | None]:
+    """Return nested dicts as one with dotted keys; lists and tuples become JSON text."""
+    if isinstance(data, dict):
+        flat: dict[str, str | int | float | bool | None] = {}
+        for key, value in data.items():
+            flat.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
+        return flat
+    if data is None or isinstance(data, str | int | float | bool):
+        return {prefix: data}
+    return {prefix: json.dumps(data)}
+
+
+def _layout(prepared: Prepared, index: int) -> str:
+    """Return rows x columns of a picture's detail view, or of its only view."""
+    tiles = prepared.plans[index].canvases[-1].tiles
+    return f"{tiles.h}x{tiles.w}"
