@@ -56,13 +56,19 @@ class GridSpec:
     thin: Literal["keep", "released"] = "keep"
 
     def __post_init__(self) -> None:
-        if any(layout.h < 1 or layout.w < 1 for layout in self.layouts):
-            raise ValueError(f"grid.layouts: every grid needs at least 1x1 tiles, got {[tuple(g) for g in self.layouts]}")
+        if any(min(layout) < 1 for layout in self.layouts):
+            found = [tuple(layout) for layout in self.layouts]
+            raise ValueError(f"grid.layouts: expected grids of at least 1x1 tiles, got {found}")
         if not self.layouts and self.overview == "none":
             raise ValueError("grid: without layouts an overview is needed, got overview='none'")
         if self.target_tiles is not None and self.target_tok is not None:
             raise ValueError("grid: give target_tiles or target_tok, not both")
-        if self.slack < 1.0:
+        for name, target in (("target_tiles", self.target_tiles), ("target_tok", self.target_tok)):
+            if target is not None and target < 1:
+                raise ValueError(f"grid.{name}: expected at least 1, or null for no target, got {target}")
+        if self.rule == "released" and self.merge == "flat" and (self.target_tiles or self.target_tok):
+            raise ValueError("grid: merge 'flat' has no merged map to shrink; drop the target or use rule 'blog'")
+        if not self.slack >= 1.0:
             raise ValueError(f"grid.slack: expected at least 1.0, got {self.slack}")
         if self.rule == "blog" and self.overview == "none":
             raise ValueError("grid: rule 'blog' counts the overview, got overview='none'")

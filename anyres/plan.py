@@ -139,7 +139,8 @@ def _released_segments(image: HW, grid: GridSpec, tile: TileSpec, layout: HW | N
         crop = keep_one(crop, canvas_tok) if grid.thin == "keep" else crop
     target = grid.target(tile)
     out = crop.size if target is None else shrink_released(crop.size, target, grid.slack, grid.thin == "keep")
-    segments.append(Segment(canvas=canvas, crop_tok=crop, out=out, end="row" if grid.merge == "spatial_unpad" else "none"))
+    closed: End = "row" if grid.merge == "spatial_unpad" else "none"
+    segments.append(Segment(canvas=canvas, crop_tok=crop, out=out, end=closed))
     return segments
 
 

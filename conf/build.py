@@ -1,7 +1,7 @@
 """Build frozen dataclasses from plain mappings, strictly: every error names the key and what was found there.
 
-The mapping is what a YAML file composes to: dicts, lists, strings, numbers, booleans and None. This file imports nothing
-of the project, so anybody may use it.
+The mapping is what a YAML file composes to: dicts, lists, strings, numbers, booleans and None. This file imports
+nothing of the project, so anybody may use it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 def build(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
-    """Return a `cls` built from `mapping`; nested dataclasses, NamedTuples, tuples, dicts, Literals and unions included.
+    """Return a `cls` from `mapping`; nested dataclasses, NamedTuples, tuples, dicts, Literals and unions included.
 
-    A float accepts an int, a Path a string, a tuple or NamedTuple a list; nothing else is converted. Raises ValueError with
-    the dotted key, what was expected there and what was found: "grid.layouts[0][1]: expected int, got 'a'".
+    A float accepts an int, a Path a string, a tuple or NamedTuple a list; nothing else is converted. Raises ValueError
+    with the dotted key, what was expected there and what was found: "grid.layouts[0][1]: expected int, got 'a'".
     """
     if not (isinstance(cls, type) and is_dataclass(cls)):
         raise TypeError(f"build: expected a dataclass type, got {cls!r}")
@@ -112,7 +112,7 @@ def _tuple(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
         arms = (arms[0],) * len(value)
     if len(arms) != len(value):
         raise ValueError(f"{where}: expected {len(arms)} values ({_name(hint)}), got {len(value)}: {list(value)!r}")
-    return tuple(convert(arm, item, f"{where}[{i}]") for i, (arm, item) in enumerate(zip(arms, value)))
+    return tuple(convert(arm, item, f"{where}[{i}]") for i, (arm, item) in enumerate(zip(arms, value, strict=True)))
 
 
 def _named_tuple(cls: type, value: Any, where: str) -> Any:
@@ -120,13 +120,15 @@ def _named_tuple(cls: type, value: Any, where: str) -> Any:
     names = tuple(hints)
     if isinstance(value, Mapping):
         if set(value) != set(names):
-            raise ValueError(f"{where}: expected the keys {', '.join(names)}, got {', '.join(map(str, value)) or 'none'}")
+            found = ", ".join(map(str, value)) or "none"
+            raise ValueError(f"{where}: expected the keys {', '.join(names)}, got {found}")
         return cls(**{name: convert(hints[name], value[name], f"{where}.{name}") for name in names})
     if not isinstance(value, (list, tuple)):
         raise _mismatch(where, cls, value)
     if len(value) != len(names):
-        raise ValueError(f"{where}: expected {len(names)} values ({', '.join(names)}), got {len(value)}: {list(value)!r}")
-    return cls(*(convert(hints[name], item, f"{where}[{i}]") for i, (name, item) in enumerate(zip(names, value))))
+        wanted = ", ".join(names)
+        raise ValueError(f"{where}: expected {len(names)} values ({wanted}), got {len(value)}: {list(value)!r}")
+    return cls(*(convert(hints[name], value[i], f"{where}[{i}]") for i, name in enumerate(names)))
 
 
 def _dict(hint: Any, value: Any, where: str) -> dict[Any, Any]:
@@ -140,8 +142,9 @@ def _construct(cls: Callable[..., T], values: dict[str, Any], where: str) -> T:
     try:
         return cls(**values)
     except ValueError as error:
-        # a check of the dataclass itself: add the place, which it cannot know
-        raise ValueError(f"{where}: {error}" if where else str(error)) from error
+        # a check of the dataclass itself: add the place, unless it named it
+        named = not where or str(error).startswith((f"{where}.", f"{where}:"))
+        raise ValueError(str(error) if named else f"{where}: {error}") from error
 
 
 def _unknown_key(where: str, key: Any, cls: type, known: tuple[str, ...]) -> str:
@@ -162,12 +165,14 @@ def _name(hint: Any) -> str:
         return " or ".join(repr(choice) for choice in typing.get_args(hint))
     if hint is None or hint is type(None):
         return "null"
+    if origin is tuple:
+        return f"a list of {' and '.join(_name(arm) for arm in typing.get_args(hint) if arm is not Ellipsis)}"
     if origin is not None:
-        return str(hint).replace("typing.", "")
+        return f"a mapping of {' to '.join(_name(arm) for arm in typing.get_args(hint))}"
     return hint.__name__ if isinstance(hint, type) else str(hint)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 

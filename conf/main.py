@@ -1,0 +1,81 @@
+"""Compose a command's configuration with hydra: the one place that every main.py calls.
+
+hydra keeps its whole command line (overrides, --help, --cfg job, -m for sweeps), but its errors come back as exceptions
+to be told in one line, and nothing is left in the working directory.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+# what a wrong command line raises here
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """One composed configuration: plain dicts and lists for conf.build, and what was chosen in each group."""
+
+    mapping: dict[str, Any]
+    chosen: dict[str, str]
+
+
+def compose(config_name: str, overrides: Sequence[str]) -> list[Composed]:
+    """Return the configurations of a command: one, several for a sweep (-m), none when hydra only shows something.
+
+    overrides: hydra's part of the command line (conf.arguments). Raises one of COMPOSE_ERRORS for a wrong one, and
+    SystemExit for an option that hydra does not have.
+    """
+    composed: list[Composed] = []
+
+    def collect(raw: DictConfig) -> None:
+        choices = {str(group): str(name) for group, name in HydraConfig.get().runtime.choices.items()}
+        chosen = {group: name for group, name in choices.items() if not group.startswith("hydra/")}
+        plain = OmegaConf.to_container(raw, resolve=True)
+        assert isinstance(plain, dict)
+        composed.append(Composed(mapping={str(key): value for key, value in plain.items()}, chosen=chosen))
+
+    with TemporaryDirectory() as folder, _as_hydra_wants([*overrides, f"hydra.sweep.dir={folder}"]):
+        hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(collect)()
+    return composed
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's words on one line: hydra and omegaconf spread theirs over several."""
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.partition("/")
+        return f"{group}={name}: unknown {group}, expected one of {', '.join(error.options)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not a valid override ({error.message.splitlines()[0]})"
+    unknown = re.match(r"Could not override '([^']*)'", str(error))
+    if unknown:
+        return f"{unknown[1]}: unknown key; --cfg job shows all keys"
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
+    return "; ".join(kept) if kept else type(error).__name__
+
+
+@contextmanager
+def _as_hydra_wants(arguments: Sequence[str]) -> Iterator[None]:
+    saved_argv, saved_mode = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    # 1: hydra raises what went wrong instead of printing and exiting
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = [saved_argv[0], *arguments], "1"
+    try:
+        yield
+    finally:
+        sys.argv = saved_argv
+        if saved_mode is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = saved_mode

@@ -1,0 +1,53 @@
+"""What each command's configuration holds, as frozen dataclasses; conf.build makes them from composed YAML."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from anyres.grid import GridSpec
+from models.encoders.spec import EncoderSpec
+from models.spec import LlmSpec, ModelSpec, ProjectorSpec
+from video.clip import VideoSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """What a model preset says beyond its parts. weights: a name or folder for models.build.load, or None."""
+
+    name: str
+    weights: str | None
+    template: str
+    dtype: Literal["float32", "float16", "bfloat16"]
+    rope_factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanConfig:
+    """anyres-plan: a model's parts, the positions of text to assume, and a file to draw to."""
+
+    encoder: EncoderSpec
+    projector: ProjectorSpec
+    llm: LlmSpec
+    grid: GridSpec
+    video: VideoSpec
+    model: ModelChoice
+    text_tokens: int
+    draw: str | None
+
+    def __post_init__(self) -> None:
+        if self.text_tokens < 0:
+            raise ValueError(f"text_tokens: expected at least 0, got {self.text_tokens}")
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Return the model that the parts make up."""
+        return ModelSpec(
+            name=self.model.name,
+            encoder=self.encoder,
+            projector=self.projector,
+            llm=self.llm,
+            grid=self.grid,
+            video=self.video,
+            template=self.model.template,
+            rope_factor=self.model.rope_factor,
+            dtype=self.model.dtype,
+        )
