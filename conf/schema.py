@@ -1,7 +1,7 @@
 """What each command's configuration holds, as frozen dataclasses; conf.build makes them from composed YAML."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from anyres.grid import GridSpec
 from models.encoders.spec import EncoderSpec
@@ -51,3 +51,31 @@ class PlanConfig:
             rope_factor=self.model.rope_factor,
             dtype=self.model.dtype,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskConfig:
+    """anyres-ask: a model, how media are looked at, and how answers are written.
+
+    source: "pocket" or a checkpoint folder. grid, video: settings that replace the model's own, whole or by key; None
+    for its own. rope_factor: "auto" for what the prompt needs.
+    """
+
+    source: str
+    device: str
+    rope_factor: float | Literal["auto"]
+    reader: Literal["auto", "decord", "pyav"]
+    times: bool
+    history: bool
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    grid: dict[str, Any] | None = None
+    video: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens: expected at least 1, got {self.max_new_tokens}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature: expected at least 0, got {self.temperature}")
