@@ -1,0 +1,88 @@
+"""What the words of a command line are: media files and one question; and how a media file is opened."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from video.clip import VideoSpec
+from video.errors import MediaError
+from video.reader import Backend, load_clip
+
+if TYPE_CHECKING:
+    from models.example import Medium
+
+_IMAGES = "jpg jpeg png webp gif bmp tif tiff ppm jp2 tga avif ico heic svg pdf"
+_CLIPS = "mp4 m4v mov mkv webm avi ts mpg mpeg flv ogv wmv 3gp h264 hevc"
+_EXTENSIONS = frozenset(f".{name}" for name in f"{_IMAGES} {_CLIPS}".split())
+
+# a folder in front, or an extension of any kind behind
+_PATH = re.compile(r"[/\\].|\w\.\w+$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Media files in the order given, and the question, None when there is none."""
+
+    paths: tuple[Path, ...]
+    question: str | None
+
+
+def split_inputs(words: Sequence[str]) -> Inputs:
+    """Return which words are media (files that exist) and which one is the question (any other).
+
+    Raises ValueError for a folder, a URL, a word that looks like a media file and is not there, more than one
+    question, or no medium at all.
+    """
+    paths = tuple(Path(word) for word in words if _is_file(word))
+    questions = [word for word in words if not _is_file(word)]
+    for word in questions:
+        _check_question(word)
+    if len(questions) > 1:
+        raise ValueError(
+            f"expected one question, got {len(questions)}: {', '.join(map(repr, questions))}; "
+            "put quotes around a question, and check the names of files"
+        )
+    if not paths:
+        raise ValueError("nothing to look at: name an image or a clip (anyres-ask --help)")
+    return Inputs(paths=paths, question=questions[0] if questions else None)
+
+
+def open_medium(path: Path, video: VideoSpec, backend: Backend = "auto") -> "Medium":
+    """Return an upright image, or the frames of a clip that `video` asks for; what a file is, its content tells.
+
+    Raises ValueError naming the file where it is neither, is damaged, or the backend fails.
+    """
+    # PIL is loaded on first use: splitting a command line needs none
+    from anyres.decode import MediaError as ImageError
+    from anyres.decode import open_image
+
+    try:
+        return open_image(path)
+    except ImageError as error:
+        if error.kind != "format":
+            raise
+    try:
+        return load_clip(path, video, backend)
+    except MediaError as error:
+        if error.reason != "not_media":
+            raise
+        raise ValueError(f"{path}: neither an image nor a video file that is read here") from error
+
+
+def _is_file(word: str) -> bool:
+    # a question may be longer than a path may be
+    return len(word) < 4096 and "\0" not in word and Path(word).exists() and not Path(word).is_dir()
+
+
+def _check_question(word: str) -> None:
+    if not word.strip():
+        raise ValueError("the question is empty")
+    if "://" in word.split()[0]:
+        raise ValueError(f"{word}: expected a local file, got a URL; download it first")
+    if len(word) < 4096 and Path(word).is_dir():
+        raise ValueError(f"{word}: is a folder; name the files in it")
+    one_word = not any(letter.isspace() for letter in word)
+    if Path(word).suffix.lower() in _EXTENSIONS or (one_word and _PATH.search(word)):
+        raise ValueError(f"{word}: no such file (if it is your question, end it with a question mark)")

@@ -1,0 +1,132 @@
+"""anyres-ask: ask a model about images and clips in the terminal; the answer is printed while it is written."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from conf.arguments import split_arguments
+from conf.build import build
+from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
+from conf.schema import AskConfig
+from models.serve.inputs import Inputs, split_inputs
+
+if TYPE_CHECKING:
+    from models.serve.ask import Session
+
+T = TypeVar("T")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, or 2 with one line on standard error for anything that its user can put right."""
+    try:
+        arguments = split_arguments(sys.argv[1:] if argv is None else argv, known={"--json"})
+        for composed in compose("ask", [_for_hydra(word) for word in arguments.overrides]):
+            config = build(AskConfig, composed.mapping)
+            _run(split_inputs(arguments.bare), config, composed, as_json="--json" in arguments.flags)
+    except (*COMPOSE_ERRORS, ValueError, OSError) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"anyres-ask: {one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    return 0
+
+
+def _for_hydra(word: str) -> str:
+    """Return an override as hydra should read it: model= names no group here, grid. and video. add to what is null."""
+    if word.startswith("model="):
+        folder = word.removeprefix("model=").replace("\\", "\\\\").replace("'", "\\'")
+        return f"source='{folder}'"
+    return f"++{word}" if word.startswith(("grid.", "video.")) else word
+
+
+def _run(inputs: Inputs, config: AskConfig, composed: Composed, as_json: bool) -> None:
+    # loading torch and transformers takes seconds: not for --help, and not before the words make sense
+    from models.serve.report import json_answer, media_lines, tokens_line
+
+    session = open_session(inputs, config, composed.chosen)
+    if not as_json and inputs.question is None:
+        print("\n".join(media_lines(session, inputs.paths)), "\nask; Ctrl-D ends", sep="")
+    for question in [inputs.question] if inputs.question else _questions(prompt="" if as_json else "\n> "):
+        try:
+            if as_json:
+                print(json.dumps(json_answer(session, inputs.paths, session.ask(question))), flush=True)
+                continue
+            answer = session.ask(question, emit=lambda piece: print(piece, end="", flush=True))
+            print()
+            if inputs.question is not None:
+                print("\n".join(["", *media_lines(session, inputs.paths)]))
+            print(tokens_line(session, answer))
+        except ValueError as error:
+            if inputs.question is not None:
+                raise
+            print(f"anyres-ask: {one_line(error)}", file=sys.stderr)
+
+
+def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "Session":
+    """Return a session: media read and planned first, then the model built with the RoPE factor that they need."""
+    import torch
+
+    from anyres.grid import GridSpec
+    from models.build import POCKET, load
+    from models.checkpoints.load import read_checkpoint
+    from models.processor import Processor
+    from models.serve.ask import Look, Session, needed_factor
+    from models.serve.inputs import open_medium
+    from video.clip import VideoSpec
+
+    checkpoint = read_checkpoint(POCKET if config.source == "pocket" else Path(config.source))
+    look = Look(
+        grid=_settings(GridSpec, config.grid, checkpoint.spec.grid, chosen, "grid"),
+        video=_settings(VideoSpec, config.video, checkpoint.spec.video, chosen, "video"),
+        times=config.times,
+    )
+    media = tuple(open_medium(path, look.video or checkpoint.spec.video, config.reader) for path in inputs.paths)
+    processor = Processor(checkpoint.spec, checkpoint.tokenizer)
+    factor = config.rope_factor
+    if factor == "auto":
+        factor = needed_factor(processor, media, look, inputs.question, config.max_new_tokens)
+    device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(config.seed)
+    model, processor = load(config.source, device=device, rope_factor=factor)
+    return Session(
+        model=model,
+        processor=processor,
+        media=media,
+        look=look,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        history=config.history,
+    )
+
+
+def _settings(cls: type[T], given: dict[str, Any] | None, own: T, chosen: dict[str, str], group: str) -> T | None:
+    """Return the settings of the group chosen, the model's own with single keys replaced, or None for its own."""
+    if not given:
+        return None
+    whole = chosen.get(group, "None") != "None"
+    return build(cls, given if whole else {**asdict(own), **given}, group)
+
+
+def _questions(prompt: str) -> Iterator[str]:
+    """Yield the lines that are typed, or piped in, until the end of input; empty ones are passed over."""
+    while True:
+        try:
+            question = input(prompt).strip()
+        except EOFError:
+            if prompt:
+                print()
+            return
+        if question:
+            yield question
+
+
+if __name__ == "__main__":
+    sys.exit(main())
