@@ -37,7 +37,7 @@ class LlmSpec:
 class ModelSpec:
     """Encoder, projector, language model, and the plan settings that its release uses.
 
-    template: a name in models.prompt.templates. tokenization: "released" tokenises each piece of text between two media
+    template: a name in models.prompt.templates. tokenization: "official" tokenises each piece of text between two media
     on its own, "transformers" the whole text with a special token at each medium. several: how an image is planned that
     shares its prompt with others: by the "grid" as if it were alone, or padded to a square, one view ("pad").
     rope_factor: linear position scaling set before the LLM is built. dtype: of the stored weights.
@@ -50,7 +50,7 @@ class ModelSpec:
     grid: GridSpec
     video: VideoSpec
     template: str
-    tokenization: Literal["released", "transformers"] = "released"
+    tokenization: Literal["official", "transformers"] = "official"
     several: Literal["grid", "pad"] = "grid"
     rope_factor: float = 1.0
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"

@@ -29,6 +29,17 @@ def scale_rope(config: Config, factor: float) -> Config:
     return {**rest, "rope_parameters": scaled}
 
 
+def unscale_rope(config: Config, factor: float) -> Config:
+    """Return the config that `scale_rope` with the same factor made this one from, in the format of transformers 5."""
+    if factor == 1.0:
+        return dict(config)
+    rope = rope_parameters(config)
+    trained = rope["factor"] / factor
+    kept = {key: value for key, value in rope.items() if key not in ("rope_type", "factor")}
+    plain = {**kept, "rope_type": "default"} if trained == 1.0 else {**kept, "rope_type": "linear", "factor": trained}
+    return {**config, "rope_parameters": plain}
+
+
 def rope_parameters(config: Config) -> Config:
     """Return the rotary settings of a config, from either format: rope_parameters, or rope_theta with rope_scaling.
 
@@ -37,7 +48,7 @@ def rope_parameters(config: Config) -> Config:
     kind = config.get("model_type")
     found = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
     if any(isinstance(value, dict) for value in found.values()):
-        raise ValueError(f"{kind}: rotary settings that differ by layer ({sorted(found)}) cannot be scaled by one factor")
+        raise ValueError(f"{kind}: rotary settings that differ by layer ({sorted(found)}) have no one factor")
     if "rope_theta" not in found and config.get("rope_theta") is None:
         raise ValueError(f"{kind}: the config has no rope_parameters and no rope_theta, so there is no RoPE to scale")
     theta = found.get("rope_theta", config.get("rope_theta"))

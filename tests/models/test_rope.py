@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.llms.build import build_llm, llm_config, llm_spec
-from models.llms.rope import scale_rope
+from models.llms.rope import rope_parameters, scale_rope, unscale_rope
 
 LLAMA = {
     "model_type": "llama",
@@ -49,6 +49,13 @@ def test_scaled_config_is_in_the_format_of_transformers_5(rope):
         "hidden_size": 32,
         "rope_parameters": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 2.0},
     }
+
+
+@pytest.mark.parametrize("trained", [None, {"type": "linear", "factor": 4.0}])
+def test_unscaling_restores_the_trained_frequencies(trained):
+    plain = llm_config({**LLAMA, "rope_scaling": trained}).to_dict()
+    scaled = llm_config({**LLAMA, "rope_scaling": trained}, rope_factor=3.0).to_dict()
+    assert rope_parameters(unscale_rope(scaled, 3.0)) == rope_parameters(plain) != rope_parameters(scaled)
 
 
 def test_factor_one_changes_nothing():

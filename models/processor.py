@@ -1,0 +1,204 @@
+"""From examples to batches: plan each medium, expand the prompt, render pixels, lower the plans.
+
+Legend: N tiles, C channels, H W pixels, F frames, B rows, L sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import torch
+from PIL.Image import Image
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from anyres.geometry import HW
+from anyres.grid import GridSpec
+from anyres.lower import lower
+from anyres.pixels import Frame, open_image, render
+from anyres.plan import VisualPlan, plan_image
+from models.batch import Batch
+from models.example import PLACEHOLDER, Example
+from models.prompt.expand import IGNORED, TEXT, PromptPlan, expand
+from models.prompt.templates import template
+from models.spec import ModelSpec
+from video.clip import VideoClip, VideoSpec
+from video.plan import plan_clip
+
+if TYPE_CHECKING:
+    from models.example import Medium
+
+# the id below an ignored position; the model reads a visual token there, or nothing
+FILLER_ID = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """One example, ready to be batched. pack_first: see Batch; exact: whether packing first gives the same tokens."""
+
+    plans: tuple[VisualPlan, ...]
+    prompt: PromptPlan
+    pixels_NCHW: Tensor
+    pack_first: bool
+    exact: bool
+
+    @property
+    def num_visual(self) -> int:
+        """Return the number of packed visual tokens."""
+        return sum(plan.num_tokens for plan in self.plans)
+
+
+class Processor:
+    """Turns examples into what a model of `spec` reads, and its ids into text. Holds no weights."""
+
+    def __init__(self, spec: ModelSpec, tokenizer: Tokenizer) -> None:
+        self.spec, self.tokenizer, self.template = spec, tokenizer, template(spec.template)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self.bos_id = _bos_id(tokenizer)
+        self.image_id = tokenizer.token_to_id(PLACEHOLDER)
+        if spec.tokenization == "transformers" and self.image_id is None:
+            raise ValueError(f"tokenizer: tokenization 'transformers' needs the special token {PLACEHOLDER}")
+        stop = self.encode(self.template.stop) if self.template.stop else self.encode(self.template.answer_close)
+        # a marker of several tokens does not stop generation; decode cuts there
+        self.stop_ids = tuple(stop) if len(stop) == 1 else ()
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text; special tokens in it are recognised, none is added."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int] | Tensor) -> str:
+        """Return the text of an answer's ids, up to the first stop id or stop string, without special tokens."""
+        kept: list[int] = []
+        for token in ids.tolist() if isinstance(ids, Tensor) else ids:
+            if token in self.stop_ids:
+                break
+            kept.append(token)
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        return text.split(self.template.stop)[0].strip() if self.template.stop else text.strip()
+
+    def plan(
+        self, medium: Medium, *, grid: GridSpec | None = None, video: VideoSpec | None = None, alone: bool = True
+    ) -> VisualPlan:
+        """Return the plan of an upright image or of a clip's frames, by the given settings or the model's own.
+
+        alone: whether it is the only medium of its prompt; the model's own settings may depend on it.
+        """
+        tile = self.spec.encoder.tile
+        if isinstance(medium, Image):
+            own = self.spec.grid if alone or self.spec.several == "grid" else _padded(self.spec.grid)
+            return plan_image(HW(medium.height, medium.width), grid or own, tile)
+        frames, height, width = medium.frames_FHWC.shape[:3]
+        return plan_clip(HW(height, width), frames, video or self.spec.video, tile)
+
+    def prepare(self, example: Example, *, grid: GridSpec | None = None, video: VideoSpec | None = None) -> Prepared:
+        """Return an example planned, tokenised and rendered; grid and video replace the model's own settings.
+
+        A conversation that ends with a user turn gets a generation prompt. Raises ValueError naming the example when
+        placeholders and media differ in number or the prompt is longer than the context.
+        """
+        media = [open_image(medium) if isinstance(medium, Image) else medium for medium in example.media]
+        plans = tuple(self.plan(medium, grid=grid, video=video, alone=len(media) == 1) for medium in media)
+        try:
+            prompt = self._expand(example, plans)
+        except ValueError as error:
+            raise ValueError(f"example {example.id}: {error}") from error
+        pooled_first = (video or self.spec.video).pool_before_projector
+        return Prepared(
+            plans=plans,
+            prompt=prompt,
+            pixels_NCHW=self._render(plans, media),
+            pack_first=pooled_first and any(isinstance(medium, VideoClip) for medium in media),
+            exact=all(
+                (pooled_first and isinstance(medium, VideoClip)) or not _resamples(plan)
+                for plan, medium in zip(plans, media, strict=True)
+            ),
+        )
+
+    def collate(self, prepared: Sequence[Prepared]) -> Batch:
+        """Return a batch of examples, padded on the right.
+
+        Raises ValueError for none, or for a mix of clips pooled before the projector with tokens resampled after it.
+        """
+        if not prepared:
+            raise ValueError("collate: no examples")
+        pack_first = any(one.pack_first for one in prepared)
+        if pack_first and not all(one.exact for one in prepared):
+            raise ValueError("collate: clips pooled before the projector cannot share a batch with resampled images")
+        ends = accumulate(one.num_visual for one in prepared)
+        rows = [_row(one, end - one.num_visual) for one, end in zip(prepared, ends, strict=True)]
+        length = max(len(ids_L) for ids_L, _, _ in rows)
+        return Batch(
+            pixels_NCHW=torch.cat([one.pixels_NCHW for one in prepared]),
+            table=lower([plan for one in prepared for plan in one.plans]),
+            ids_BL=_pad([ids_L for ids_L, _, _ in rows], length, FILLER_ID),
+            visual_BL=_pad([visual_L for _, visual_L, _ in rows], length, TEXT),
+            labels_BL=_pad([labels_L for _, _, labels_L in rows], length, IGNORED),
+            attention_BL=_pad([torch.ones_like(ids_L) for ids_L, _, _ in rows], length, 0),
+            pack_first=pack_first,
+        )
+
+    def batch(
+        self, examples: Sequence[Example], *, grid: GridSpec | None = None, video: VideoSpec | None = None
+    ) -> Batch:
+        """Return examples prepared and collated."""
+        return self.collate([self.prepare(example, grid=grid, video=video) for example in examples])
+
+    def _expand(self, example: Example, plans: Sequence[VisualPlan]) -> PromptPlan:
+        return expand(
+            self.template.render(example.turns, add_generation_prompt=example.turns[-1].role == "user"),
+            [plan.num_tokens for plan in plans],
+            encode=self.encode,
+            image_id=FILLER_ID if self.image_id is None else self.image_id,
+            bos_id=self.bos_id,
+            tokenization=self.spec.tokenization,
+            context=self.spec.context,
+        )
+
+    def _render(self, plans: Sequence[VisualPlan], media: Sequence[Medium]) -> Tensor:
+        encoder = self.spec.encoder
+        tiles = [
+            render(plan, _frames(medium), encoder.mean, encoder.std) for plan, medium in zip(plans, media, strict=True)
+        ]
+        # text alone has no tiles
+        return torch.cat([*tiles, torch.zeros(0, 3, encoder.tile_px, encoder.tile_px)])
+
+
+def _frames(medium: Medium) -> Sequence[Frame]:
+    return [medium] if isinstance(medium, Image) else list(medium.frames_FHWC)
+
+
+def _padded(grid: GridSpec) -> GridSpec:
+    return GridSpec(layouts=(), overview="pad", merge=grid.merge)
+
+
+def _resamples(plan: VisualPlan) -> bool:
+    return any(segment.out != segment.crop_tok.size for segment in plan.segments)
+
+
+def _row(one: Prepared, offset: int) -> tuple[Tensor, Tensor, Tensor]:
+    ids_L, visual_L = torch.tensor(one.prompt.ids), torch.tensor(one.prompt.visual)
+    at_visual_L = visual_L != TEXT
+    # the placeholder's id may lie outside the vocabulary
+    return ids_L.masked_fill(at_visual_L, FILLER_ID), visual_L + offset * at_visual_L, torch.tensor(one.prompt.labels)
+
+
+def _pad(rows: Sequence[Tensor], length: int, value: int) -> Tensor:
+    return torch.stack([torch.nn.functional.pad(row_L, (0, length - len(row_L)), value=value) for row_L in rows])
+
+
+def _bos_id(tokenizer: Tokenizer) -> int | None:
+    """Return the id that the tokenizer puts in front of a text, if any."""
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    full = tokenizer.encode("a", add_special_tokens=True).ids
+    front = full[: _find(full, bare)]
+    if len(front) > 1:
+        raise ValueError(f"tokenizer: expected at most one token in front of a text, got ids {front}")
+    return front[0] if front else None
+
+
+def _find(full: Sequence[int], part: Sequence[int]) -> int:
+    return next(start for start in range(len(full)) if list(full[start : start + len(part)]) == list(part))
