@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from anyres.grid import GridSpec
+from evals.predict import Batching
 from models.encoders.spec import EncoderSpec
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
 from video.clip import VideoSpec
@@ -79,3 +80,33 @@ class AskConfig:
             raise ValueError(f"max_new_tokens: expected at least 1, got {self.max_new_tokens}")
         if self.temperature < 0:
             raise ValueError(f"temperature: expected at least 0, got {self.temperature}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalConfig:
+    """anyres-eval: a task with its settings, a model, how media are looked at, and where the run is kept.
+
+    source: "pocket" or a checkpoint folder. grid, video: settings that replace the model's own, whole or by key; None
+    for its own. out: the run's folder, or None for one named for the settings.
+    """
+
+    task: dict[str, Any]
+    source: str
+    device: str
+    dtype: Literal["float32", "float16", "bfloat16"] | None
+    rope_factor: float | None
+    reader: Literal["auto", "decord", "pyav"]
+    out: str | None
+    limit: int | None
+    blind: bool
+    score_only: bool
+    max_failed: float
+    batch: Batching
+    grid: dict[str, Any] | None = None
+    video: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit: expected at least 1, got {self.limit}")
+        if not 0 <= self.max_failed <= 1:
+            raise ValueError(f"max_failed: expected a share between 0 and 1, got {self.max_failed}")

@@ -13,7 +13,8 @@ from PIL import Image
 from anyres.decode import MediaError as ImageError
 from anyres.decode import open_image
 from anyres.grid import GridSpec
-from evals.fingerprint import fingerprint
+from evals.feature_cache import CachedEncoder
+from evals.fingerprint import digest_tensor, fingerprint
 from evals.ledger import Config
 from evals.predict import Answer, MediaFailed, OutOfMemory, Question, Ready
 from evals.sample import Media
@@ -51,12 +52,23 @@ class LmmAnswerer:
         spec["video"] = asdict(self.video or self.processor.spec.video)
         return {
             **{f"model.{key}": value for key, value in flatten(spec).items()},
-            "model.fingerprint": fingerprint(self.model),
+            **self._weights(),
             "device": self.model.device.type,
             "dtype": str(self.model.dtype),
             "video.reader": self.reader,
             "decoding": "greedy",
         }
+
+    def _weights(self) -> Config:
+        """Return a digest of each part's weights."""
+        encoder = self.model.encoder
+        parts = {
+            "encoder": encoder.encoder if isinstance(encoder, CachedEncoder) else encoder,
+            "projector": self.model.projector,
+            "llm": self.model.llm,
+        }
+        digests = {f"weights.{name}": fingerprint(part) for name, part in parts.items()}
+        return {**digests, "weights.ends": digest_tensor(self.model.ends_KD)}
 
     def open(self, media: Media) -> Medium:
         """Return an upright image, or the frames that the video settings ask for."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from evals.controls import shuffle_media
 from evals.ledger import Config, Ledger, read
@@ -46,21 +46,24 @@ def evaluate(
     video: VideoSpec | None = None,
     *,
     batching: Batching | None = None,
+    reader: Literal["auto", "decord", "pyav"] = "auto",
     blind: bool = False,
     limit: int | None = None,
     progress: bool = True,
 ) -> Result:
     """Return the scored answers of a model to a task, and leave the run in `out_dir`; run again to resume it.
 
-    grid, video: how images and clips are planned, in place of the model's own settings. blind: also ask everything
-    with another sample's media. limit: so many samples, evenly spread over the task. Raises ValueError when `out_dir`
-    holds a run with another config.
+    grid, video: how images and clips are planned, in place of the model's own settings. reader: of clips. blind: also
+    ask everything with another sample's media. limit: so many samples, evenly spread over the task. Raises ValueError
+    when `out_dir` holds a run with another config.
     """
     # only this function needs tensors: a run can be scored again without torch
     from evals.answerer import LmmAnswerer
+    from evals.feature_cache import cached
 
-    answerer = LmmAnswerer(model, processor, grid=grid, video=video)
-    return run(task, answerer, out_dir, batching=batching, blind=blind, limit=limit, progress=progress)
+    with cached(model):
+        answerer = LmmAnswerer(model, processor, grid=grid, video=video, reader=reader)
+        return run(task, answerer, out_dir, batching=batching, blind=blind, limit=limit, progress=progress)
 
 
 def run(
