@@ -15,6 +15,9 @@ from typing import Literal
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import IMAGELENGTH as TIFF_LENGTH
+from PIL.TiffImagePlugin import IMAGEWIDTH as TIFF_WIDTH
+from PIL.TiffImagePlugin import TiffImageFile
 
 from anyres.geometry import HW
 
@@ -73,12 +76,11 @@ def image_size(source: Source, max_pixels: int = MAX_PIXELS) -> HW:
     Raises MediaError as `open_image` does, except for damage that only decoding shows.
     """
     name = _name(source)
-    with _opened(source, name, max_pixels) as image:
-        with _reading(name):
-            if image.format == "PNG" and not _png_metadata_first(image):
-                image.load()
-            turned = _orientation(image) >= 5
-        size = HW(image.height, image.width)
+    with _opened(source, name, max_pixels) as image, _reading(name):
+        if image.format == "PNG" and not _png_metadata_first(image):
+            image.load()
+        turned = _orientation(image) >= 5
+        size = _stored_size(image)
     return size.transposed if turned else size
 
 
@@ -136,6 +138,13 @@ def _orientation(image: Image.Image) -> int:
     exif = Image.Image.getexif(image)
     value = exif.get(ExifTags.Base.Orientation, 1)
     return value if value in _TURNS else 1
+
+
+def _stored_size(image: Image.Image) -> HW:
+    # PIL turns a TIFF itself, and may give the turned size before it has: the tags are the stored one
+    if isinstance(image, TiffImageFile) and image.fp is not None:
+        return HW(int(image.tag_v2[TIFF_LENGTH]), int(image.tag_v2[TIFF_WIDTH]))
+    return HW(image.height, image.width)
 
 
 def _png_metadata_first(image: Image.Image) -> bool:

@@ -5,7 +5,7 @@ from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from anyres.geometry import HW
 from anyres.paint import INK, PAPER, ROW_END, SOFT, TILE, Area, Sheet
@@ -43,12 +43,6 @@ def draw_medium(medium: PlannedMedium, frames: Sequence[Frame]) -> Image.Image:
     """Return the picture of one plan, 1280 pixels wide."""
     pictures = [_as_image(frame) for frame in frames]
     return _draw_clip(medium, pictures) if medium.clip is not None else _draw_image(medium, pictures[0])
-
-
-def open_upright(path: Path) -> Image.Image:
-    """Return an image file as RGB with its EXIF orientation applied."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def placeholder(size: HW) -> Image.Image:

@@ -10,7 +10,7 @@ from typing import Any
 
 from anyres.cost import price
 from anyres.geometry import HW
-from anyres.media_size import image_size, parse_size
+from anyres.media_size import parse_size
 from anyres.plan import VisualPlan, plan_image
 from anyres.report import PlannedMedium, json_row, table
 from conf.arguments import split_arguments
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = build(PlanConfig, composed.mapping)
             text = report(arguments.bare, config, as_json="--json" in arguments.flags)
             print(text if "--json" in arguments.flags else f"{_headline(composed.chosen, config)}\n\n{text}")
-    except (*COMPOSE_ERRORS, MediaError, ValueError, OSError) as error:
+    except (*COMPOSE_ERRORS, ValueError, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"anyres-plan: {one_line(error)}", file=sys.stderr)
@@ -68,8 +68,21 @@ def plan_input(word: str, config: PlanConfig) -> PlannedMedium:
         raise ValueError(f"{word}: is a folder; give image or video files, or sizes like 640x480")
     if not path.exists():
         raise ValueError(f"{word}: no such file, and not a size like 640x480 (WIDTHxHEIGHT)")
-    size = image_size(path)
+    size = _image_size(path)
     return _plan_clip(word, config) if size is None else _plan_image(word, size, config)
+
+
+def _image_size(path: Path) -> HW | None:
+    # sizes given as words need no image library
+    from anyres.decode import MediaError as ImageError
+    from anyres.decode import image_size
+
+    try:
+        return image_size(path)
+    except ImageError as error:
+        if error.kind != "format":
+            raise
+        return None
 
 
 def _plan_image(name: str, size: HW, config: PlanConfig) -> PlannedMedium:
@@ -82,7 +95,12 @@ def _plan_clip(name: str, config: PlanConfig) -> PlannedMedium:
     # the reader stays out of the way of inputs that need none
     from video.reader import clip_meta
 
-    meta = clip_meta(Path(name))
+    try:
+        meta = clip_meta(name)
+    except MediaError as error:
+        if error.reason != "not_media":
+            raise
+        raise ValueError(f"{name}: neither an image nor a video of a known format") from error
     indices = sample(meta, config.video)
     plan = plan_clip(meta.size, len(indices), config.video, config.encoder.tile)
     clip = _clip_row(meta, indices, frame_tokens(config.video, config.encoder.tile))
@@ -105,13 +123,14 @@ def _priced(
 
 
 def _frames(medium: PlannedMedium) -> list[Any]:
-    from anyres.draw import open_upright, placeholder
+    from anyres.decode import open_image
+    from anyres.draw import placeholder
 
     if medium.clip is not None:
         from video.reader import open_clip_reader
 
-        return list(open_clip_reader(Path(medium.name)).read(medium.clip["frame_indices"]).frames_FHWC)
-    return [placeholder(medium.size) if parse_size(medium.name) else open_upright(Path(medium.name))]
+        return list(open_clip_reader(medium.name).read(medium.clip["frame_indices"]).frames_FHWC)
+    return [placeholder(medium.size) if parse_size(medium.name) else open_image(medium.name)]
 
 
 def _headline(chosen: dict[str, str], config: PlanConfig) -> str:
