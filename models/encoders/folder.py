@@ -1,0 +1,99 @@
+"""Read the vision tower out of a checkpoint folder: transformers' or open_clip's layout, safetensors only.
+
+The layout and the tower's type are read from the config file inside; the folder's name means nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor
+
+from models.encoders.promise import promised, promised_open_clip
+from models.encoders.rename import open_clip_to_hf_clip, timm_to_hf_siglip
+
+HF_CONFIG = "config.json"
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+PREPROCESSOR = "preprocessor_config.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TowerFiles:
+    """A tower as found on disk. promised: fields of EncoderSpec that its configs fix; state: in transformers' names."""
+
+    promised: Mapping[str, Any]
+    state: Mapping[str, Tensor] = field(repr=False)
+
+
+def read_tower(folder: Path) -> TowerFiles:
+    """Return the tower in a folder: a vision model, or the vision part of a whole CLIP or SigLIP model.
+
+    Raises ValueError naming the folder when it holds no config of a known layout or no safetensors file.
+    """
+    if (folder / OPEN_CLIP_CONFIG).is_file():
+        return _open_clip(folder)
+    if (folder / HF_CONFIG).is_file():
+        return _transformers(folder)
+    raise ValueError(f"{folder}: expected {HF_CONFIG} or {OPEN_CLIP_CONFIG} there, found {_names(folder)}")
+
+
+def _transformers(folder: Path) -> TowerFiles:
+    fields = promised(_json(folder / HF_CONFIG))
+    if (folder / PREPROCESSOR).is_file():
+        processor = _json(folder / PREPROCESSOR)
+        fields |= _colours(processor.get("image_mean"), processor.get("image_std"))
+    state = _tensors(folder, "model", part="vision_model.")
+    # pooling heads are not read; position_ids are rebuilt
+    unread = ("head.", "embeddings.position_ids")
+    return TowerFiles(promised=fields, state={k: v for k, v in state.items() if not k.startswith(unread)})
+
+
+def _open_clip(folder: Path) -> TowerFiles:
+    config = _json(folder / OPEN_CLIP_CONFIG)
+    fields = promised_open_clip(config["model_cfg"])
+    preprocess = config.get("preprocess_cfg", {})
+    fields |= _colours(preprocess.get("mean"), preprocess.get("std"))
+    state = _tensors(folder, "open_clip_model", part="visual.")
+    if fields["prefix_tokens"]:
+        return TowerFiles(promised=fields, state=open_clip_to_hf_clip(state))
+    trunk = {key.removeprefix("trunk."): value for key, value in state.items()}
+    return TowerFiles(promised=fields, state=timm_to_hf_siglip(trunk))
+
+
+def _tensors(folder: Path, stem: str, part: str) -> dict[str, Tensor]:
+    """Return the tensors under the prefix `part`, without it; of a file that has no such prefix, all of them."""
+    index, single = folder / f"{stem}.safetensors.index.json", folder / f"{stem}.safetensors"
+    if index.is_file():
+        files = [folder / name for name in sorted(set(_json(index)["weight_map"].values()))]
+    elif single.is_file():
+        files = [single]
+    else:
+        raise ValueError(f"{folder}: expected {single.name} there (pickles are not read), found {_names(folder)}")
+    places: dict[str, Path] = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            places |= dict.fromkeys(tensors.keys(), file)
+    prefix = part if any(key.startswith(part) for key in places) else ""
+    state: dict[str, Tensor] = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            # of a whole model only the vision part is read from disk
+            wanted = [key for key, place in places.items() if place == file and key.startswith(prefix)]
+            state |= {key.removeprefix(prefix): tensors.get_tensor(key) for key in wanted}
+    return state
+
+
+def _colours(mean: Any, std: Any) -> dict[str, tuple[float, ...]]:
+    found = {"mean": mean, "std": std}
+    return {name: tuple(values) for name, values in found.items() if values is not None}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _names(folder: Path) -> str:
+    return ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
