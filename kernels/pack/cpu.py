@@ -19,8 +19,7 @@ def pack_forward(features_MD: Tensor, ends_KD: Tensor, gather: GatherMap) -> Ten
     """Return the packed tokens [T, D] in the features' dtype; copies are exact, sums are made in float32."""
     num_tokens, width = len(gather.first_T), features_MD.shape[1]
     out_TD = features_MD.new_empty(num_tokens, width)
-    for run in range(0, len(gather.runs), 3):
-        start, stop, plain = gather.runs[run : run + 3]
+    for start, stop, plain in gather.runs_G3.tolist():
         if plain:
             torch.index_select(features_MD, 0, gather.first_T[start:stop], out=out_TD[start:stop])
         else:

@@ -199,6 +199,11 @@ def launch_grad_ends(grad_TD: Tensor, inverse: InverseMap, out_SKD: Tensor) -> N
 
 
 def tile_shape(width: int, itemsize: int) -> tuple[int, int]:
-    """Return (ROWS, BLOCK) of a program: 8 KiB of tokens, at most 1,024 channels and 32 rows."""
-    block = min(max(triton.next_power_of_2(width), 16), 1024)
-    return min(8192 // itemsize // block, 32), block
+    """Return (ROWS, BLOCK) of a program: 2,048 numbers, or 512 where rows are not whole 16-byte words.
+
+    Chosen from compiled code: 16-byte accesses, no spills, and registers for at least seven programs at a time on a
+    multiprocessor of sm_80 and sm_90 at the usual widths.
+    """
+    numbers = 2048 if width * itemsize % 16 == 0 else 512
+    block = min(max(triton.next_power_of_2(width), 16), numbers)
+    return min(numbers // block, 32), block

@@ -1,7 +1,7 @@
 """Packing as a sparse linear map, built on the host: which source tokens make a packed token, and the reverse.
 
 Legend: N tiles, P tokens per tile, T packed tokens, M = N * P source tokens, X taps (nonzero weights) of a map, R rows
-of a map, E packed tokens that are end vectors, K end vectors, S segments, C columns.
+of a map, G stretches, E packed tokens that are end vectors, K end vectors, S segments, C columns.
 """
 
 from collections.abc import Sequence
@@ -39,27 +39,27 @@ class GatherMap:
     """What makes each packed token, on the host.
 
     taps: T rows over the M source tokens, empty for end vectors. first_T: int32, the source of a copy (0 for other
-    tokens). runs: start, stop, plain for each stretch of packed tokens, flat; plain stretches hold copies and end
+    tokens). runs_G3: int64, (start, stop, 1 if plain) of each stretch of packed tokens; plain ones hold copies and end
     vectors only. end_row_E, end_vec_E: int64, the packed tokens that are end vectors and which vector each is.
     """
 
     taps: Taps
     first_T: Tensor
-    runs: tuple[int, ...]
+    runs_G3: Tensor
     end_row_E: Tensor
     end_vec_E: Tensor
 
     def tensors(self) -> list[Tensor]:
         """Return the map's tensors, for an operator that takes lists of tensors; `of` reads them back."""
         taps = self.taps
-        return [taps.ptr_R1, taps.index_X, taps.weight_X, self.first_T, self.end_row_E, self.end_vec_E]
+        return [taps.ptr_R1, taps.index_X, taps.weight_X, self.first_T, self.runs_G3, self.end_row_E, self.end_vec_E]
 
     @classmethod
-    def of(cls, tensors: Sequence[Tensor], runs: Sequence[int]) -> "GatherMap":
-        """Return the map from what `tensors` gave and its runs."""
-        ptr_R1, index_X, weight_X, first_T, end_row_E, end_vec_E = tensors
+    def of(cls, tensors: Sequence[Tensor]) -> "GatherMap":
+        """Return the map from what `tensors` gave."""
+        ptr_R1, index_X, weight_X, first_T, runs_G3, end_row_E, end_vec_E = tensors
         taps = Taps(ptr_R1=ptr_R1, index_X=index_X, weight_X=weight_X)
-        return cls(taps=taps, first_T=first_T, runs=tuple(runs), end_row_E=end_row_E, end_vec_E=end_vec_E)
+        return cls(taps=taps, first_T=first_T, runs_G3=runs_G3, end_row_E=end_row_E, end_vec_E=end_vec_E)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,7 +116,7 @@ def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
     return GatherMap(
         taps=_taps(counts_T, index_X, weight_X),
         first_T=torch.from_numpy(first_T),
-        runs=_runs(resized_T),
+        runs_G3=torch.from_numpy(_runs(resized_T)),
         end_row_E=torch.from_numpy(end_row_E),
         end_vec_E=torch.from_numpy(columns_CT[Column.VEC, end_row_E].astype(np.int64)),
     )
@@ -182,10 +182,10 @@ def _four_taps(columns_CT: np.ndarray, row_T: np.ndarray, col_T: np.ndarray) -> 
     return np.stack([_source(columns_CT, y, x) for y, x in corners], axis=1), np.stack(weights, axis=1)
 
 
-def _runs(resized_T: np.ndarray) -> tuple[int, ...]:
-    starts = np.flatnonzero(np.diff(resized_T, prepend=~resized_T[:1])).tolist()
-    stops = [*starts[1:], len(resized_T)]
-    return tuple(n for start, stop in zip(starts, stops, strict=True) for n in (start, stop, int(not resized_T[start])))
+def _runs(resized_T: np.ndarray) -> np.ndarray:
+    starts_G = np.flatnonzero(np.diff(resized_T, prepend=~resized_T[:1]))
+    stops_G = np.append(starts_G[1:], len(resized_T))[: len(starts_G)]
+    return np.stack([starts_G, stops_G, ~resized_T[starts_G]], axis=1)
 
 
 def _taps(counts_R: np.ndarray, index_X: np.ndarray, weight_X: np.ndarray) -> Taps:

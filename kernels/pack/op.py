@@ -35,7 +35,6 @@ def pack(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:
         table.segments_SC,
         table.segment_of_T,
         gather.tensors() if gather else [],
-        gather.runs if gather else [],
         table.inverse().tensors() if wants_gradient else [],
     )
 
@@ -65,15 +64,14 @@ def pack_op(
     segments_SC: Tensor,
     segment_of_T: Tensor,
     gather: Sequence[Tensor],
-    runs: Sequence[int],
     inverse: Sequence[Tensor],
 ) -> Tensor:
     """Return the packed tokens [T, D].
 
-    gather, runs: a GatherMap, read on a CPU. segments_SC, segment_of_T: read on a GPU. inverse: an InverseMap, read by
+    gather: a GatherMap, read on a CPU. segments_SC, segment_of_T: read on a GPU. inverse: an InverseMap, read by
     the gradients and empty when none is wanted.
     """
-    return cpu.pack_forward(features_MD, ends_KD, GatherMap.of(gather, runs))
+    return cpu.pack_forward(features_MD, ends_KD, GatherMap.of(gather))
 
 
 @pack_op.register_kernel("cuda")
@@ -83,7 +81,6 @@ def _(
     segments_SC: Tensor,
     segment_of_T: Tensor,
     gather: Sequence[Tensor],
-    runs: Sequence[int],
     inverse: Sequence[Tensor],
 ) -> Tensor:
     # triton is imported by the first packing on a GPU: machines without one need not have it
@@ -101,7 +98,6 @@ def _(
     segments_SC: Tensor,
     segment_of_T: Tensor,
     gather: Sequence[Tensor],
-    runs: Sequence[int],
     inverse: Sequence[Tensor],
 ) -> Tensor:
     return features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
@@ -149,7 +145,7 @@ def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> Tensor:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    features_MD, ends_KD, _, _, gather, _, inverse = inputs
+    features_MD, ends_KD, _, _, gather, inverse = inputs
     ctx.save_for_backward(*inverse)
     ctx.num_gather = len(gather)
     ctx.num_source, ctx.num_ends, ctx.ends_dtype = features_MD.shape[0], ends_KD.shape[0], ends_KD.dtype
@@ -164,7 +160,7 @@ def _backward(ctx: Any, grad_TD: Tensor) -> tuple[Any, ...]:
     if ctx.needs_input_grad[1]:
         grad_ends_KD = torch.ops.anyres.pack_grad_ends(grad_TD, inverse, ctx.num_ends).to(ctx.ends_dtype)
     # lists of tensors get lists
-    return grad_features_MD, grad_ends_KD, None, None, [None] * ctx.num_gather, None, [None] * len(inverse)
+    return grad_features_MD, grad_ends_KD, None, None, [None] * ctx.num_gather, [None] * len(inverse)
 
 
 pack_op.register_autograd(_backward, setup_context=_setup_context)

@@ -20,7 +20,7 @@ def pack_reference(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> T
     """
     flat_XD = rearrange(features_NPD, "n p d -> (n p) d")
     pieces = [_segment(flat_XD, ends_KD, row) for row in table.host_SC.tolist()]
-    return torch.cat(pieces) if pieces else flat_XD.new_empty(0, flat_XD.shape[-1])
+    return torch.cat(pieces) if pieces else flat_XD[:0]
 
 
 def _segment(flat_XD: Tensor, ends_KD: Tensor, row: list[int]) -> Tensor:

@@ -45,9 +45,10 @@ class PackTable:
 
         Raises ValueError for a segment that reads outside the source tokens or whose token count is not its rows'.
         """
-        host_SC = np.array(rows, dtype=np.int32).reshape(len(rows), len(Column))
+        wide_SC = np.array(rows, dtype=np.int64).reshape(len(rows), len(Column))
         counts_S = np.array(token_counts, dtype=np.int64)
-        _check(host_SC.astype(np.int64), counts_S, num_source)
+        _check(wide_SC, counts_S, num_source)
+        host_SC = wide_SC.astype(np.int32)
         host_T = np.repeat(np.arange(len(rows), dtype=np.int32), counts_S)
         closed_S = host_SC[:, Column.END] != END_CODES["none"]
         return cls(
@@ -98,15 +99,15 @@ class PackTable:
         return self.made.inverse
 
 
-def _check(host_SC: np.ndarray, counts_S: np.ndarray, num_source: int) -> None:
+def _check(wide_SC: np.ndarray, counts_S: np.ndarray, num_source: int) -> None:
     if max(num_source, int(counts_S.sum())) >= 2**31:
         raise ValueError(f"pack: {num_source} source and {counts_S.sum()} packed tokens, a table holds less than 2**31")
-    src, cols, tok, y, x, h, w, out_h, out_w, end, _, dst = host_SC.T
+    src, cols, tok, y, x, h, w, out_h, out_w, end, _, dst = wide_SC.T
     ends_S = np.select([end == END_CODES["row"], end == END_CODES["segment"]], [out_h, 1], 0)
     last_y, last_x = np.maximum(y + h - 1, 0), np.maximum(x + w - 1, 0)
     stop = src + (last_y // tok * cols + last_x // tok + 1) * tok * tok
     problems = {
-        "has a negative entry": (host_SC < 0).any(1),
+        "has a negative entry": (wide_SC < 0).any(1),
         "crops beyond its canvas": (x + w > cols * tok) | (stop > num_source),
         "resamples an empty crop": (h * w == 0) & (out_h * out_w > 0),
         "has another number of tokens than its rows": counts_S != out_h * out_w + ends_S,
@@ -115,7 +116,7 @@ def _check(host_SC: np.ndarray, counts_S: np.ndarray, num_source: int) -> None:
     for problem, wrong_S in problems.items():
         if wrong_S.any():
             segment = int(np.flatnonzero(wrong_S)[0])
-            row = {column.name: int(host_SC[segment, column]) for column in Column}
+            row = {column.name: int(wide_SC[segment, column]) for column in Column}
             raise ValueError(
                 f"pack: segment {segment} {problem}: {row}, {counts_S[segment]} tokens, {num_source} source"
             )

@@ -1,0 +1,93 @@
+"""Pack tables made by hand, small and odd, and a way to run a test file in a process of its own."""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from kernels.pack.columns import END_CODES
+from kernels.pack.table import PackTable
+
+ROOT = Path(__file__).resolve().parents[2]
+TOK = 3
+
+
+def table_of(*canvases: tuple) -> PackTable:
+    """Return the table of canvases (rows, cols, *segments), each segment (crop y x h w, out h w, end, vector)."""
+    rows, counts, src, dst = [], [], 0, 0
+    for canvas_rows, canvas_cols, *segments in canvases:
+        for crop, out, end, vector in segments:
+            rows.append([src, canvas_cols, TOK, *crop, *out, END_CODES[end], vector, dst])
+            counts.append(out[0] * out[1] + {"none": 0, "row": out[0], "segment": 1}[end])
+            dst += counts[-1]
+        src += canvas_rows * canvas_cols * TOK * TOK
+    return PackTable.of(rows, counts, num_source=src)
+
+
+OVERVIEW = (1, 1, ((0, 0, 3, 3), (3, 3), "none", 0))
+CASES = {
+    "empty": (),
+    "overview": (OVERVIEW,),
+    "overview closed": ((1, 1, ((0, 0, 3, 3), (3, 3), "segment", 0)),),
+    "cropped rows": (OVERVIEW, (2, 2, ((1, 0, 4, 6), (4, 6), "row", 0))),
+    "cropped columns": (OVERVIEW, (2, 3, ((0, 2, 6, 5), (6, 5), "row", 0))),
+    "no column kept": (OVERVIEW, (2, 2, ((0, 3, 6, 0), (6, 0), "row", 0))),
+    "no row kept": (OVERVIEW, (2, 2, ((3, 0, 0, 6), (0, 6), "row", 0))),
+    "smaller": (OVERVIEW, (2, 2, ((0, 1, 6, 4), (4, 3), "row", 0))),
+    "smaller on one axis": ((1, 3, ((0, 0, 3, 9), (3, 4), "row", 0)),),
+    "larger": ((1, 1, ((0, 0, 3, 3), (7, 5), "segment", 0)),),
+    "one token": ((2, 2, ((0, 0, 6, 6), (1, 1), "row", 0)),),
+    "halved frames": tuple((1, 1, ((0, 0, 2, 2), (1, 1), "row", 0)) for _ in range(4)),
+    "a canvas read twice": ((1, 2, ((0, 0, 3, 6), (3, 6), "row", 0), ((0, 1, 3, 4), (2, 2), "segment", 1)),),
+}
+CASES["all at once"] = tuple(canvas for case in CASES.values() for canvas in case)
+
+
+def random_table(seed: int) -> PackTable:
+    rng = random.Random(seed)
+    canvases = []
+    for _ in range(rng.randint(1, 5)):
+        rows, cols = rng.randint(1, 3), rng.randint(1, 3)
+        segments = []
+        for _ in range(rng.randint(0, 3)):
+            h, w = rng.randint(1, rows * TOK), rng.randint(1, cols * TOK)
+            y, x = rng.randint(0, rows * TOK - h), rng.randint(0, cols * TOK - w)
+            out = (h, w) if rng.random() < 0.4 else (rng.randint(1, 8), rng.randint(1, 8))
+            segments.append(((y, x, h, w), out, rng.choice(list(END_CODES)), rng.randint(0, 1)))
+        canvases.append((rows, cols, *segments))
+    return table_of(*canvases)
+
+
+@pytest.fixture(params=[*CASES, *range(6)], ids=str)
+def table(request: pytest.FixtureRequest) -> PackTable:
+    """A table made by hand, or a random one."""
+    return table_of(*CASES[request.param]) if isinstance(request.param, str) else random_table(request.param)
+
+
+@pytest.fixture(scope="session")
+def everything() -> PackTable:
+    """One table that holds all cases."""
+    return table_of(*CASES["all at once"])
+
+
+@pytest.fixture(scope="session")
+def make_table() -> Callable[..., PackTable]:
+    return table_of
+
+
+@pytest.fixture
+def run_apart(tmp_path: Path) -> Callable[[str, Mapping[str, str]], None]:
+    """Run a test file in a process of its own, with an environment, and fail with its output when it fails."""
+
+    def run(file: str, environment: Mapping[str, str]) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRITON_", "PYTEST_"))}
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", file]
+        environment = {**kept, "OMP_NUM_THREADS": "1", "TRITON_CACHE_DIR": str(tmp_path), **environment}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+    return run
