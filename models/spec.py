@@ -12,7 +12,7 @@ from video.clip import VideoSpec
 class ProjectorSpec:
     """The map from encoder width to language model width."""
 
-    kind: Literal["linear", "mlp2x_gelu"]
+    kind: Literal["linear", "mlp2x_gelu", "mlp3x_gelu", "mlp4x_gelu"]
     dim_in: int
     dim_out: int
 
