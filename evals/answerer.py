@@ -44,6 +44,8 @@ class LmmAnswerer:
     ) -> None:
         self.model, self.processor = model, processor
         self.grid, self.video, self.reader = grid, video, reader
+        # the media asked about last, rendered: questions come grouped by their media
+        self._last: tuple[tuple[object, ...], Prepared] | None = None
 
     def facts(self) -> Config:
         """Return the model's spec and weights, the effective grid and video settings, device and dtype, flat."""
@@ -90,7 +92,11 @@ class LmmAnswerer:
         text = place_media(question.prompt, len(question.media))
         media: tuple[Medium, ...] = question.media  # type: ignore[assignment]
         example = Example(id=question.id, media=media, turns=(Turn(role="user", text=text),))
-        prepared = self.processor.prepare(example, grid=self.grid, video=self.video)
+        if self._last is not None and self._last[0] is question.media:
+            prepared = self.processor.reprompt(self._last[1], example)
+        else:
+            prepared = self.processor.prepare(example, grid=self.grid, video=self.video)
+            self._last = (question.media, prepared)
         clips = [medium for medium in media if isinstance(medium, VideoClip)]
         return Ready(
             payload=prepared,

@@ -6,7 +6,7 @@ Legend: N tiles, C channels, H W pixels, F frames, B rows, L sequence.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -118,8 +118,18 @@ class Processor:
             ),
         )
 
+    def reprompt(self, prepared: Prepared, example: Example) -> Prepared:
+        """Return another conversation about the media of `prepared`, which are not planned or rendered again.
+
+        A batch of such examples encodes and packs the media once. Raises ValueError as `prepare` does.
+        """
+        try:
+            return replace(prepared, prompt=self._expand(example, prepared.plans))
+        except ValueError as error:
+            raise ValueError(f"example {example.id}: {error}") from error
+
     def collate(self, prepared: Sequence[Prepared]) -> Batch:
-        """Return a batch of examples, padded on the right.
+        """Return a batch of examples, padded on the right; examples from `reprompt` share their visual tokens.
 
         Raises ValueError for none, or for a mix of clips pooled before the projector with tokens resampled after it.
         """
@@ -128,12 +138,14 @@ class Processor:
         pack_first = any(one.pack_first for one in prepared)
         if pack_first and not all(one.exact for one in prepared):
             raise ValueError("collate: clips pooled before the projector cannot share a batch with resampled images")
-        ends = accumulate(one.num_visual for one in prepared)
-        rows = [_row(one, end - one.num_visual) for one, end in zip(prepared, ends, strict=True)]
+        distinct = _distinct(prepared)
+        ends = accumulate(one.num_visual for one in distinct)
+        starts = {_seen(one): end - one.num_visual for one, end in zip(distinct, ends, strict=True)}
+        rows = [_row(one, starts[_seen(one)]) for one in prepared]
         length = max(len(ids_L) for ids_L, _, _ in rows)
         return Batch(
-            pixels_NCHW=torch.cat([one.pixels_NCHW for one in prepared]),
-            table=lower([plan for one in prepared for plan in one.plans]),
+            pixels_NCHW=torch.cat([one.pixels_NCHW for one in distinct]),
+            table=lower([plan for one in distinct for plan in one.plans]),
             ids_BL=_pad([ids_L for ids_L, _, _ in rows], length, FILLER_ID),
             visual_BL=_pad([visual_L for _, visual_L, _ in rows], length, TEXT),
             labels_BL=_pad([labels_L for _, _, labels_L in rows], length, IGNORED),
@@ -177,6 +189,19 @@ def _padded(grid: GridSpec) -> GridSpec:
 
 def _resamples(plan: VisualPlan) -> bool:
     return any(segment.out != segment.crop_tok.size for segment in plan.segments)
+
+
+def _seen(one: Prepared) -> tuple[int, tuple[VisualPlan, ...]]:
+    """Return what two examples of a batch have in common when they show the same tiles by the same plans."""
+    return id(one.pixels_NCHW), one.plans
+
+
+def _distinct(prepared: Sequence[Prepared]) -> list[Prepared]:
+    """Return the first example of each set of tiles and plans."""
+    first: dict[tuple[int, tuple[VisualPlan, ...]], Prepared] = {}
+    for one in prepared:
+        first.setdefault(_seen(one), one)
+    return list(first.values())
 
 
 def _row(one: Prepared, offset: int) -> tuple[Tensor, Tensor, Tensor]:
