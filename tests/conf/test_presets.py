@@ -1,0 +1,132 @@
+"""The YAML files: every one builds, and what they say of released models agrees with published figures."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from anyres.geometry import HW
+from anyres.grid import GridSpec
+from conf.build import build
+from conf.main import compose
+from conf.schema import PlanConfig
+from models.encoders.spec import EncoderSpec
+from models.spec import LlmSpec
+from video.clip import VideoSpec
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def files(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def read(group: str, name: str) -> dict[str, Any]:
+    content = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
+    for default in content.pop("defaults", []):
+        content = content if default == "_self_" else read(group, default) | content
+    return content
+
+
+def plan_config(*overrides: str) -> PlanConfig:
+    (composed,) = compose("plan", overrides)
+    return build(PlanConfig, composed.mapping)
+
+
+@pytest.mark.parametrize("name", files("grid"))
+def test_grids_build(name: str) -> None:
+    build(GridSpec, read("grid", name), where=name)
+
+
+@pytest.mark.parametrize("name", files("video"))
+def test_videos_build(name: str) -> None:
+    video = build(VideoSpec, read("video", name), where=name)
+    frames = name.rsplit("-", 1)[1]
+    assert video.num_frames == (64 if name == "fps-1" else int(frames))
+
+
+@pytest.mark.parametrize("name", files("model"))
+def test_models_compose(name: str) -> None:
+    spec = plan_config(f"model={name}").spec
+    assert spec.name == name
+    assert (spec.projector.dim_in, spec.projector.dim_out) == (spec.encoder.dim, spec.llm.hidden)
+
+
+@pytest.mark.parametrize("name", [name for name in files("encoder") if name != "pocket"])
+def test_encoders_say_what_their_names_say(name: str) -> None:
+    encoder = build(EncoderSpec, read("encoder", name), where=name)
+    assert encoder.tile_px == int(name.rsplit("-", 1)[1])
+    assert (encoder.backend == "open_clip") == (name.startswith("openclip") or name == "siglip-so400m-378")
+    clip = "clip-l14" in name
+    assert (encoder.prefix_tokens, encoder.act) == ((1, "quick_gelu") if clip else (0, "gelu_tanh"))
+
+
+# vision parameters that run: CLIP whole (with its final layer norm), SigLIP without head and last block
+ENCODER_PARAMETERS = {
+    "clip-l14-336": 303_507_456,
+    "clip-l14-224": 303_179_776,
+    "siglip-so400m-384": 397_747_744,
+}
+
+
+@pytest.mark.parametrize("name", ENCODER_PARAMETERS)
+def test_encoder_sizes(name: str) -> None:
+    spec = build(EncoderSpec, read("encoder", name), where=name)
+    clip = spec.prefix_tokens == 1
+    blocks = spec.layers if clip else spec.blocks_run
+    block = 4 * spec.dim**2 + 2 * spec.dim * spec.mlp + spec.mlp + 5 * spec.dim + 4 * spec.dim
+    patches = spec.dim * 3 * spec.patch_px**2 + (spec.tile.tok**2 + spec.prefix_tokens) * spec.dim
+    # CLIP: class embedding and two layer norms, no bias of the patches; SigLIP: that bias and one layer norm
+    rest = 5 * spec.dim if clip else 3 * spec.dim
+    assert blocks * block + patches + rest == ENCODER_PARAMETERS[name]
+
+
+LLM_PARAMETERS = {
+    "vicuna-7b": 6_738_415_616,
+    "vicuna-13b": 13_015_864_320,
+    "yi-34b": 34_388_917_248,
+    "llama3-8b": 8_030_261_248,
+    "mistral-7b": 7_241_732_096,
+    "qwen2-0.5b": 494_032_768,
+    "qwen2-7b": 7_615_616_512,
+    "qwen2-72b": 72_706_203_648,
+}
+
+
+@pytest.mark.parametrize("name", LLM_PARAMETERS)
+def test_llm_sizes(name: str) -> None:
+    llm = build(LlmSpec, read("llm", name), where=name)
+    head = llm.hidden // llm.heads
+    wide, narrow = llm.heads * head, llm.kv_heads * head
+    bias = wide + 2 * narrow if llm.kind == "qwen2" else 0
+    block = 2 * llm.hidden * wide + 2 * llm.hidden * narrow + bias + 3 * llm.hidden * llm.mlp + 2 * llm.hidden
+    words = llm.vocab * llm.hidden * (1 if llm.tied else 2)
+    assert llm.layers * block + words + llm.hidden == LLM_PARAMETERS[name]
+
+
+def test_defaults_are_those_of_the_classes() -> None:
+    switches = yaml.safe_load((CONF / "switches.yaml").read_text())
+    assert build(GridSpec, switches["grid"]) == GridSpec()
+    assert build(VideoSpec, switches["video"]) == VideoSpec()
+    config = plan_config()
+    assert config.grid == GridSpec(layouts=tuple(HW(h, w) for h, w in _DEFAULT))
+    assert config.encoder.tile_px == 336
+
+
+_DEFAULT = [(1, 1), (2, 1), (1, 2), (2, 2), (3, 1), (1, 3), (4, 1), (1, 4)]
+
+
+def test_a_model_sets_its_grid_and_an_explicit_group_wins() -> None:
+    released = build(GridSpec, read("grid", "llava-next"))
+    assert plan_config("model=llava-next-7b").grid == released
+    mixed = plan_config("grid=onevision", "model=llava-next-7b", "encoder=siglip-so400m-384")
+    assert mixed.grid == build(GridSpec, read("grid", "onevision"))
+    assert mixed.projector.dim_in == 1152
+    capped = plan_config("model=llava-next-7b", "grid.target_tok=1152", "grid.slack=1.0").grid
+    assert (capped.layouts, capped.target_tok, capped.slack) == (released.layouts, 1152, 1.0)
+
+
+def test_released_lists_keep_the_released_behaviour_and_our_own_keep_a_token() -> None:
+    released = {"llava-next", "llava-next-blog", "llava-1.5-hd", "interleave", "onevision"}
+    assert {name for name in files("grid") if read("grid", name).get("thin") == "released"} == released
