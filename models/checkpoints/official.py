@@ -17,13 +17,14 @@ from models.checkpoints.ends import WORDS, stack_ends
 from models.checkpoints.format import Checkpoint, read_json
 from models.checkpoints.official_tower import find_tower
 from models.checkpoints.pinpoints import layouts
-from models.checkpoints.rename import rename
+from models.checkpoints.rename import Layout, rename
 from models.checkpoints.template import template_name
 from models.checkpoints.tensors import LazyTensors, read_tensors
 from models.checkpoints.tokenizer import find_tokenizer
 from models.encoders.spec import EncoderSpec
 from models.llms.build import llm_config, llm_spec
 from models.llms.rope import unscale_rope
+from models.projectors.build import DEPTHS
 from models.spec import ModelSpec, ProjectorSpec
 from video.clip import VideoSpec
 
@@ -62,7 +63,8 @@ def read_official(folder: Path) -> Checkpoint:
     config, where = read_json(folder / "config.json"), str(folder / "config.json")
     files = read_tensors(folder)
     tower = find_tower(folder, config, files)
-    ours: Mapping[str, Tensor] = stack_ends(_renamed(files).joined(tower.tensors))
+    projector = _projector(config, tower.spec.dim, config["hidden_size"], where)
+    ours: Mapping[str, Tensor] = stack_ends(_renamed(files, official_layout(projector)).joined(tower.tensors))
     tokenizer = find_tokenizer(folder)
     written_here = config.get("anyres", {})
     llm = llm_config(unscale_rope(_llm(config, where), written_here.get("rope_factor", 1.0)))
@@ -70,7 +72,7 @@ def read_official(folder: Path) -> Checkpoint:
     spec = ModelSpec(
         name=folder.name,
         encoder=tower.spec,
-        projector=_projector(config, tower.spec.dim, llm.hidden_size, where),
+        projector=projector,
         llm=llm_spec(llm),
         grid=grid,
         video=_video(config, tower.spec, where),
@@ -83,10 +85,15 @@ def read_official(folder: Path) -> Checkpoint:
     return Checkpoint(spec=spec, llm_config=llm.to_dict(), tokenizer=tokenizer, tensors=ours)
 
 
-def _renamed(files: LazyTensors) -> LazyTensors:
+def official_layout(projector: ProjectorSpec) -> Layout:
+    """Return which of the two official layouts a projector's tensors are named by."""
+    return "official_linear" if projector.kind == "linear" else "official"
+
+
+def _renamed(files: LazyTensors, layout: Layout) -> LazyTensors:
     # the tower has its own reader, since it may also lie elsewhere
     keys = [key for key in files if not key.startswith("model.vision_tower.")]
-    return files.renamed(rename(keys, "official", "anyres"))
+    return files.renamed(rename(keys, layout, "anyres"))
 
 
 def _llm(config: Config, where: str) -> dict[str, Any]:
@@ -107,8 +114,8 @@ def _llm(config: Config, where: str) -> dict[str, Any]:
 
 def _projector(config: Config, dim_in: int, dim_out: int, where: str) -> ProjectorSpec:
     kind = config.get("mm_projector_type", "linear")
-    if kind not in ("linear", "mlp2x_gelu"):
-        raise ValueError(f"{where}: mm_projector_type {kind!r} is none of linear, mlp2x_gelu")
+    if kind not in DEPTHS:
+        raise ValueError(f"{where}: mm_projector_type {kind!r} is none of {', '.join(DEPTHS)}")
     if config.get("mm_hidden_size", dim_in) != dim_in:
         raise ValueError(f"{where}: mm_hidden_size {config['mm_hidden_size']}, but the vision tower is {dim_in} wide")
     return ProjectorSpec(kind=kind, dim_in=dim_in, dim_out=dim_out)

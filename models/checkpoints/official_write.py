@@ -5,7 +5,7 @@ from typing import Any
 
 from models.checkpoints.ends import TABLE, split_ends
 from models.checkpoints.format import TOKENIZER, Checkpoint, write_json
-from models.checkpoints.official import LLMS
+from models.checkpoints.official import LLMS, official_layout
 from models.checkpoints.official_tower import WRITTEN
 from models.checkpoints.pinpoints import pinpoints
 from models.checkpoints.rename import rename
@@ -34,7 +34,7 @@ def write_official(folder: Path, checkpoint: Checkpoint) -> None:
         raise ValueError(f"{spec.name}: grid.merge {spec.grid.merge!r} has no end vectors in the official layout")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").unlink(missing_ok=True)
-    write_tensors(folder, split.renamed(rename(split, "anyres", "official")))
+    write_tensors(folder, split.renamed(rename(split, "anyres", official_layout(spec.projector))))
     checkpoint.tokenizer.save(str(folder / TOKENIZER))
     _write_tower(folder / WRITTEN, spec)
     config: dict[str, Any] = {

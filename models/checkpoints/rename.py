@@ -1,8 +1,9 @@
 """The names of one tensor in every layout: one table of prefixes, read in all directions.
 
-Layouts: anyres (a run folder), official (LLaVA-NeXT's own), and transformers' LLaVA-NeXT three times: hf_hosted (files
-on the hub), hf_saved (files that transformers 5 writes), hf_model (names inside its model, and files of 4.52 onwards
-with the tower's inner name). A prefix of None: the layout has no place for it.
+Layouts: anyres (a run folder); official (LLaVA-NeXT's own) and official_linear (the same with a projector of one layer,
+which has no number there); and transformers' LLaVA-NeXT four times: hf_hosted (files on the hub), hf_saved (files that
+transformers 5 writes), hf_model (names inside its model), hf_nested (the same before transformers 5).
+A prefix of None: the layout has no place for it.
 """
 
 import re
@@ -10,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Layout = Literal["anyres", "official", "hf_hosted", "hf_saved", "hf_model", "hf_nested"]
-HF_LAYOUTS: tuple[Layout, ...] = ("hf_hosted", "hf_saved", "hf_model", "hf_nested")
+Layout = Literal["anyres", "official", "official_linear", "hf_hosted", "hf_saved", "hf_model", "hf_nested"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,17 +19,19 @@ class Row:
     """One part of a model and the prefix of its names in each layout."""
 
     anyres: str
-    official: str | None
-    hf_hosted: str | None
-    hf_saved: str | None
-    hf_model: str | None
-    hf_nested: str | None
+    official: str
+    official_linear: str | None = None
+    hf_hosted: str | None = None
+    hf_saved: str | None = None
+    hf_model: str | None = None
+    hf_nested: str | None = None
 
     def prefix(self, layout: Layout) -> str | None:
         """Return the prefix in one layout."""
         return {
             "anyres": self.anyres,
             "official": self.official,
+            "official_linear": self.official_linear or self.official,
             "hf_hosted": self.hf_hosted,
             "hf_saved": self.hf_saved,
             "hf_model": self.hf_model,
@@ -47,30 +49,24 @@ ROWS = (
         hf_nested="model.vision_tower.vision_model.",
     ),
     Row(
-        anyres="projector.0.",
+        anyres="projector.layers.0.",
         official="model.mm_projector.0.",
+        official_linear="model.mm_projector.",
         hf_hosted="multi_modal_projector.linear_1.",
         hf_saved="multi_modal_projector.linear_1.",
         hf_model="model.multi_modal_projector.linear_1.",
         hf_nested="model.multi_modal_projector.linear_1.",
     ),
     Row(
-        anyres="projector.2.",
+        anyres="projector.layers.2.",
         official="model.mm_projector.2.",
         hf_hosted="multi_modal_projector.linear_2.",
         hf_saved="multi_modal_projector.linear_2.",
         hf_model="model.multi_modal_projector.linear_2.",
         hf_nested="model.multi_modal_projector.linear_2.",
     ),
-    # a linear projector has no number
-    Row(
-        anyres="projector.",
-        official="model.mm_projector.",
-        hf_hosted=None,
-        hf_saved=None,
-        hf_model=None,
-        hf_nested=None,
-    ),
+    # deeper projectors
+    Row(anyres="projector.layers.", official="model.mm_projector."),
     Row(
         anyres="ends_KD.0",
         official="model.image_newline",
@@ -82,10 +78,6 @@ ROWS = (
     Row(
         anyres="ends_KD.1",
         official="model.faster_token",
-        hf_hosted=None,
-        hf_saved=None,
-        hf_model=None,
-        hf_nested=None,
     ),
     Row(
         anyres="llm.lm_head.",

@@ -1,0 +1,114 @@
+"""A tiny world for model tests: a byte tokenizer, a spec whose tile has 3 x 3 tokens, pictures of any size."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processors
+from tokenizers.models import BPE
+
+from anyres.geometry import HW
+from anyres.grid import GridSpec
+from models.encoders.spec import EncoderSpec
+from models.llms.build import llm_config, llm_spec
+from models.spec import ModelSpec, ProjectorSpec
+from video.clip import ClipMeta, VideoClip, VideoSpec
+
+SPECIALS = ("<s>", "</s>", "<unk>", "<pad>")
+LLM = {
+    "model_type": "llama",
+    "hidden_size": 48,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 264,
+    "max_position_embeddings": 1024,
+    "rope_theta": 10000.0,
+    "initializer_range": 0.2,
+}
+
+
+def make_tokenizer(*extra: str) -> Tokenizer:
+    """Return a tokenizer with one token a byte, special tokens first, <s> put in front."""
+    names = [*SPECIALS, *extra]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {name: index for index, name in enumerate([*names, *alphabet])}
+    tokenizer = Tokenizer(BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return tokenizer
+
+
+def make_image(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Return a picture of coarse random colours, so that resizing keeps something to see."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    return coarse.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def make_clip(frames: int, width: int, height: int, seed: int = 0) -> VideoClip:
+    """Return decoded frames that differ."""
+    array_FHWC = np.stack([np.asarray(make_image(width, height, seed * 100 + i)) for i in range(frames)])
+    meta = ClipMeta(num_frames=frames, fps=1.0, size=HW(height, width), duration_s=float(frames))
+    times_F = np.arange(frames, dtype=np.float64)
+    return VideoClip(frames_FHWC=array_FHWC, times_F=times_F, indices=tuple(range(frames)), reader="test", meta=meta)
+
+
+def make_spec(**changes: Any) -> ModelSpec:
+    """Return a spec with a CLIP of 42 px tiles (3 x 3 tokens) and the released five grids."""
+    encoder = EncoderSpec(
+        backend="hf_clip",
+        weights="",
+        tile_px=42,
+        patch_px=14,
+        dim=32,
+        layers=3,
+        heads=2,
+        mlp=48,
+        layer=-2,
+        prefix_tokens=1,
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+        act="quick_gelu",
+        norm_eps=1e-5,
+    )
+    fields: dict[str, Any] = {
+        "name": "tiny",
+        "encoder": encoder,
+        "projector": ProjectorSpec(kind="mlp2x_gelu", dim_in=32, dim_out=48),
+        "llm": llm_spec(llm_config(LLM)),
+        "grid": GridSpec(layouts=(HW(2, 1), HW(1, 2), HW(2, 2), HW(1, 3), HW(3, 1))),
+        "video": VideoSpec(pool=2, pool_mode="average", end="grid", fit="crop"),
+        "template": "vicuna_v1",
+    }
+    return ModelSpec(**{**fields, **changes})
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Callable[..., Tokenizer]:
+    return make_tokenizer
+
+
+@pytest.fixture(scope="session")
+def tiny_image() -> Callable[..., Image.Image]:
+    return make_image
+
+
+@pytest.fixture(scope="session")
+def tiny_clip() -> Callable[..., VideoClip]:
+    return make_clip
+
+
+@pytest.fixture(scope="session")
+def tiny_spec() -> Callable[..., ModelSpec]:
+    return make_spec
+
+
+@pytest.fixture(scope="session")
+def tiny_llm() -> dict[str, Any]:
+    return dict(LLM)
