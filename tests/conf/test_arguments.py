@@ -14,7 +14,19 @@ def test_media_flags_and_overrides_come_apart_in_order() -> None:
 
 
 def test_hydra_options_keep_their_values() -> None:
-    argv = ["--cfg", "job", "a.jpg", "-m", "--info", "defaults", "--config-dir", "more", "--package=grid", "--info", "b.jpg"]
+    argv = [
+        "--cfg",
+        "job",
+        "a.jpg",
+        "-m",
+        "--info",
+        "defaults",
+        "--config-dir",
+        "more",
+        "--package=grid",
+        "--info",
+        "b.jpg",
+    ]
     bare, flags, overrides = split_arguments(argv)
     assert bare == ["a.jpg", "b.jpg"]
     assert flags == set()
@@ -42,3 +54,9 @@ def test_errors() -> None:
         split_arguments(["--cfg"])
     with pytest.raises(ValueError, match=r"\+x: expected an override"):
         split_arguments(["+x"])
+
+
+def test_options_come_behind_overrides() -> None:
+    # hydra refuses an override that follows an option
+    argv = ["--config-dir=more", "encoder=mine", "--cfg", "job", "grid=2x2"]
+    assert split_arguments(argv).overrides == ["encoder=mine", "grid=2x2", "--config-dir=more", "--cfg", "job"]

@@ -82,7 +82,10 @@ def test_defaults_and_built_parts_pass_through() -> None:
     ("mapping", "message"),
     [
         ({}, "outer.inner: missing, Outer needs Inner"),
-        ({"inner": {"size": 1}, "maybee": 1}, "outer.maybee: unknown key, did you mean 'maybe'? Outer has inner, points"),
+        (
+            {"inner": {"size": 1}, "maybee": 1},
+            "outer.maybee: unknown key, did you mean 'maybe'? Outer has inner, points",
+        ),
         ({"inner": {"size": "1"}}, "outer.inner.size: expected int, got '1'"),
         ({"inner": {"size": True}}, "outer.inner.size: expected int, got True"),
         ({"inner": {"size": 1.0}}, "outer.inner.size: expected int, got 1.0"),
