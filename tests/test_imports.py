@@ -17,7 +17,9 @@ MAY_IMPORT = {
     "evals": {"kernels", "anyres", "video", "models", "evals"},
     "conf": {"kernels", "anyres", "video", "models", "evals", "conf"},
 }
+# they import nothing of the project, so anybody may import them
 LEAVES = {"conf/build.py", "conf/arguments.py"}
+LEAF_MODULES = {path.removesuffix(".py").replace("/", ".") for path in LEAVES}
 HYDRA = {"hydra", "omegaconf"}
 PURE = [
     *(f"anyres.{name}" for name in ("geometry", "grid", "unpad", "threshold", "rows", "plan", "cost")),
@@ -49,7 +51,8 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names.add((node.module or "").split(".")[0])
+            module = node.module or ""
+            names |= {module.split(".")[0]} if module not in LEAF_MODULES else set()
         todo.extend(ast.iter_child_nodes(node))
     return names
 
