@@ -32,6 +32,7 @@ def split_arguments(argv: Sequence[str], known: Collection[str] | None = None) -
     bare: list[str] = []
     flags: set[str] = set()
     overrides: list[str] = []
+    options: list[str] = []
     rest = list(argv)
     while rest:
         word = rest.pop(0)
@@ -39,15 +40,16 @@ def split_arguments(argv: Sequence[str], known: Collection[str] | None = None) -
             bare += rest
             break
         if _is_hydra_option(word):
-            overrides.append(word)
-            overrides += _option_value(word, rest)
+            options.append(word)
+            options += _option_value(word, rest)
         elif word.startswith("-") and len(word) > 1:
             flags.add(_flag(word, known))
         elif _OVERRIDE.match(word):
             overrides.append(word)
         else:
             bare.append(_bare(word))
-    return Arguments(bare, flags, overrides)
+    # hydra's parser takes no option between two overrides
+    return Arguments(bare, flags, overrides + options)
 
 
 def _is_hydra_option(word: str) -> bool:

@@ -46,7 +46,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> list[Composed]:
         assert isinstance(plain, dict)
         composed.append(Composed(mapping={str(key): value for key, value in plain.items()}, chosen=chosen))
 
-    with TemporaryDirectory() as folder, _as_hydra_wants([*overrides, f"hydra.sweep.dir={folder}"]):
+    with TemporaryDirectory() as folder, _as_hydra_wants([f"hydra.sweep.dir={folder}", *overrides]):
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(collect)()
     return composed
 
