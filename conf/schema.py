@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from anyres.grid import GridSpec
+from evals.ablation.axes import Ablation
+from evals.ablation.wiring import Wiring
 from evals.predict import Batching
 from models.encoders.spec import EncoderSpec
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
@@ -110,3 +112,41 @@ class EvalConfig:
             raise ValueError(f"limit: expected at least 1, got {self.limit}")
         if not 0 <= self.max_failed <= 1:
             raise ValueError(f"max_failed: expected a share between 0 and 1, got {self.max_failed}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblateConfig:
+    """anyres-ablate: a sweep, a task with its settings, a model, and what the axes of the sweep may set.
+
+    source: "pocket", a checkpoint folder, or for plan_only a preset. grid, video: settings that replace the model's
+    own, whole or by key. encoder, llm: parts that replace a preset's; None for its own. beyond_context: read prompts
+    longer than the trained context. text_tokens: positions of text assumed when only planning.
+    """
+
+    ablation: Ablation
+    task: dict[str, Any]
+    source: str
+    device: str
+    dtype: Literal["float32", "float16", "bfloat16"] | None
+    rope_factor: float | None
+    beyond_context: bool
+    wiring: Wiring
+    reader: Literal["auto", "decord", "pyav"]
+    out: str | None
+    limit: int | None
+    blind: bool
+    plan_only: bool
+    text_tokens: int
+    cache_mib: int
+    cache_folder: str | None
+    batch: Batching
+    grid: dict[str, Any] | None = None
+    video: dict[str, Any] | None = None
+    encoder: EncoderSpec | None = None
+    llm: LlmSpec | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit: expected at least 1, got {self.limit}")
+        if self.text_tokens < 0:
+            raise ValueError(f"text_tokens: expected at least 0, got {self.text_tokens}")

@@ -35,7 +35,7 @@ class Measured:
 class SweepRow:
     """One line of the table. Shares and differences are fractions of 1; None where a value was not measured.
 
-    low, high: 95 % interval of the accuracy. difference: to the baseline setting on the same samples, with its 95 %
+    low, high: 95 % interval of the accuracy. difference: to the setting `baseline` on the same samples, with its 95 %
     interval; p: paired and two-sided, by `test`; p_holm: adjusted for all comparisons of the same family. wins, losses:
     samples that only this setting or only the baseline answers rightly. step, step_p: the same against the setting
     before. tokens: visual tokens a sample, measured; tflops: a sample, encoder, projector and prefill; seconds: a
@@ -50,6 +50,7 @@ class SweepRow:
     high: float
     majority: float
     blind: float | None
+    baseline: str
     difference: float | None
     difference_low: float | None
     difference_high: float | None
@@ -84,18 +85,21 @@ class Comparison:
 def build_table(points: Sequence[Measured], baseline: str) -> tuple[SweepRow, ...]:
     """Return the rows, grouped by task in the order of the results, settings in the order of `points`.
 
-    Raises ValueError when the baseline is not among the points, or two points did not answer the same samples.
+    Points with other samples than the baseline are compared with the first one that has theirs. Raises ValueError
+    when the baseline is not among the points.
     """
-    by_name = {point.setting: point for point in points}
-    if baseline not in by_name:
-        raise ValueError(f"table: baseline {baseline!r} is not among the settings {list(by_name)}")
+    names = [point.setting for point in points]
+    if baseline not in names:
+        raise ValueError(f"table: baseline {baseline!r} is not among the settings {names}")
     rows: list[SweepRow] = []
     for task in points[0].results:
-        for name in [row.task for row in points[0].results[task].rows]:
+        for name in _names(points[0].results[task]):
             label = name if len(points[0].results) == 1 else f"{task}/{name}"
-            group = [_row(label, name, task, point) for point in points]
-            group = [_compared(row, name, task, by_name[row.setting], by_name[baseline]) for row in group]
-            rows += _stepped(group, name, task, points)
+            for index, point in enumerate(points):
+                peers = [other for other in points if _same_samples(other, point, task)]
+                base = next((other for other in peers if other.setting == baseline), peers[0])
+                before = points[index - 1] if index and points[index - 1] in peers else None
+                rows.append(_row(label, name, task, point, base, before))
     return _adjusted(rows)
 
 
@@ -188,13 +192,15 @@ def p_text(p: float | None) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
-def _row(label: str, name: str, task: str, point: Measured) -> SweepRow:
+def _row(label: str, name: str, task: str, point: Measured, base: Measured, before: Measured | None) -> SweepRow:
     result = point.results[task]
     found: Row = result.row(name)
     items = members(result, name, point.groups.get(task, {}))
     reached = [item.prediction for item in items if item.prediction.status not in FAILED]
     tokens = sorted(prediction.visual_tokens for prediction in reached)
     flops = None if point.flops is None else _mean([point.flops(prediction) for prediction in reached])
+    against = None if point is base else _compare_row(name, task, point, base)
+    step = None if before is None else _compare_row(name, task, point, before)
     return SweepRow(
         task=label,
         setting=point.setting,
@@ -204,16 +210,17 @@ def _row(label: str, name: str, task: str, point: Measured) -> SweepRow:
         high=found.high,
         majority=found.majority,
         blind=found.blind,
-        difference=None,
-        difference_low=None,
-        difference_high=None,
-        p=None,
+        baseline=base.setting,
+        difference=against and against.difference.value,
+        difference_low=against and against.difference.low,
+        difference_high=against and against.difference.high,
+        p=against and against.p,
         p_holm=None,
-        test="",
-        wins=0,
-        losses=0,
-        step=None,
-        step_p=None,
+        test=against.test if against else "",
+        wins=against.wins if against else 0,
+        losses=against.losses if against else 0,
+        step=step and step.difference.value,
+        step_p=step and step.p,
         tokens=found.tokens,
         tokens_median=None if not tokens else float(tokens[len(tokens) // 2]),
         tokens_p95=None if not tokens else float(tokens[min(len(tokens) - 1, math.ceil(0.95 * len(tokens)) - 1)]),
@@ -225,34 +232,22 @@ def _row(label: str, name: str, task: str, point: Measured) -> SweepRow:
     )
 
 
-def _compared(row: SweepRow, name: str, task: str, point: Measured, base: Measured) -> SweepRow:
-    if point is base:
-        return row
-    found = _compare_row(name, task, point, base)
-    return replace(
-        row,
-        difference=found.difference.value,
-        difference_low=found.difference.low,
-        difference_high=found.difference.high,
-        p=found.p,
-        test=found.test,
-        wins=found.wins,
-        losses=found.losses,
-    )
-
-
-def _stepped(group: Sequence[SweepRow], name: str, task: str, points: Sequence[Measured]) -> list[SweepRow]:
-    rows = [group[0]]
-    for row, before, point in zip(group[1:], points[:-1], points[1:], strict=True):
-        found = _compare_row(name, task, point, before)
-        rows.append(replace(row, step=found.difference.value, step_p=found.p))
-    return rows
-
-
 def _compare_row(name: str, task: str, new: Measured, base: Measured) -> Comparison:
     groups = new.groups.get(task, {})
     pair = members(new.results[task], name, groups), members(base.results[task], name, groups)
     return compare(*pair, by_kind=name == MEAN)
+
+
+def _names(result: Result) -> list[str]:
+    names = [row.task for row in result.rows]
+    counts = {row.n for row in result.rows if row.task not in (ALL, MEAN)}
+    # with as many samples of each kind, "all" says the same as "mean"
+    return [name for name in names if name != ALL or MEAN not in names or len(counts) > 1]
+
+
+def _same_samples(one: Measured, other: Measured, task: str) -> bool:
+    ours, theirs = one.results[task].samples, other.results[task].samples
+    return one is other or [item.id for item in ours] == [item.id for item in theirs]
 
 
 def _adjusted(rows: Sequence[SweepRow]) -> tuple[SweepRow, ...]:

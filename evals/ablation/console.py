@@ -1,0 +1,91 @@
+"""Tables for a terminal: aligned columns of text. Strings only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evals.ablation.planner import CellPrice
+from evals.ablation.table import SweepRow, p_text
+
+
+def sweep_text(rows: Sequence[SweepRow], title: str) -> str:
+    """Return the table of a sweep, one line a task and setting, a blank line between tasks."""
+    head = ("task", "setting", "n", "accuracy", "95 %", "vs base", "p (Holm)", "majority", "blind", "tokens", "failed")
+    lines: list[tuple[str, ...]] = []
+    for index, row in enumerate(rows):
+        if index and rows[index - 1].task != row.task:
+            lines.append(())
+        lines.append(
+            (
+                row.task,
+                row.setting,
+                str(row.n),
+                f"{row.accuracy:.3f}",
+                f"[{row.low:.3f}, {row.high:.3f}]",
+                "" if row.difference is None else f"{row.difference:+.3f}",
+                p_text(row.p_holm),
+                f"{row.majority:.3f}",
+                "-" if row.blind is None else f"{row.blind:.3f}",
+                "-" if row.tokens is None else f"{row.tokens:.0f}",
+                str(row.failed),
+            )
+        )
+    return f"{title}\n\n{aligned(head, lines, left=2)}"
+
+
+def price_text(prices: Sequence[CellPrice]) -> str:
+    """Return what a sweep will cost, one line a setting, and the totals with and without sharing."""
+    head = (
+        "setting", "samples", "shared", "tokens", "median", "p95", "max", "tiles", "new tiles", "encoder", "LLM",
+        "to run", "over context",
+    )  # fmt: skip
+    lines = [
+        (
+            price.setting,
+            f"{price.samples:,}",
+            f"{price.shared:,}",
+            f"{price.tokens_mean:,.1f}",
+            f"{price.tokens_median:,.0f}",
+            f"{price.tokens_p95:,.0f}",
+            f"{price.tokens_max:,}",
+            f"{price.tiles:,}",
+            f"{price.new_tiles:,}",
+            flops_text(price.encoder_flops),
+            flops_text(price.llm_flops),
+            flops_text(price.flops_to_run),
+            f"{price.over_context:,}",
+        )
+        for price in prices
+    ]
+    naive, needed = sum(price.flops for price in prices), sum(price.flops_to_run for price in prices)
+    tiles, unique = sum(price.tiles for price in prices), sum(price.new_tiles for price in prices)
+    asked, shared = sum(price.samples for price in prices), sum(price.shared for price in prices)
+    total = (
+        f"{asked:,} answers, {shared:,} of them known from an equal plan; {unique:,} of {tiles:,} tiles to encode; "
+        f"{flops_text(needed)} of {flops_text(naive)} to run"
+    )
+    return f"{aligned(head, lines, left=1)}\n\n{total}"
+
+
+def flops_text(flops: float) -> str:
+    """Return FLOPs with the prefix that leaves 1 to 999: "1.75 TFLOP"."""
+    value, units = float(flops), ["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.3g} {units[0]}"
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """Return lines of columns, the first `left` flush left and the others right; an empty row is an empty line."""
+    full = [head, *(row for row in rows if row)]
+    widths = [max(len(row[column]) for row in full) for column in range(len(head))]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([_line(head, widths, left), rule, *(_line(row, widths, left) for row in rows)])
+
+
+def _line(row: Sequence[str], widths: Sequence[int], left: int) -> str:
+    cells = [
+        cell.ljust(width) if column < left else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=False))
+    ]
+    return "  ".join(cells).rstrip()

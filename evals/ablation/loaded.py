@@ -1,0 +1,112 @@
+"""The model of a sweep: loaded once, its encoder shared and remembering every tile, whatever the points change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from anyres.cost import encoder_flops, prefill_flops, projector_flops
+from evals.ablation.planner import Setting
+from evals.ablation.provenance import git_commit, machine
+from evals.ablation.rewired import RewiredAnswerer
+from evals.answerer import LmmAnswerer
+from evals.feature_cache import CacheCounts, CachedEncoder
+from evals.fingerprint import fingerprint
+from evals.predict import Answerer
+from evals.result import Prediction
+from evals.run import versions
+from models.build import load
+from models.lmm import LMM
+from models.processor import Processor
+from video.reader import Backend
+
+MIB = 1 << 20
+
+
+class LoadedModels:
+    """Answerers by setting. A setting's `weights` is a source for models.build.load.
+
+    One language model is held at a time: another source or RoPE factor loads anew, and keeps the encoder (with its
+    memory of tiles) where its weights are the same.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        reader: Backend = "auto",
+        cache_mib: int = 1024,
+        cache_folder: Path | None = None,
+    ) -> None:
+        self.device, self.dtype, self.reader = device, dtype, reader
+        self.cache_mib, self.cache_folder = cache_mib, cache_folder
+        self.loads = 0
+        self._encoders: dict[str, CachedEncoder] = {}
+        self._sources: dict[str, str] = {}
+        self._key: tuple[str, float] | None = None
+        self._loaded: tuple[LMM, Processor] | None = None
+
+    def answerer(self, setting: Setting) -> Answerer:
+        """Return what answers at a setting, loading its model when another one is held."""
+        model, processor = self.model(setting.weights, setting.spec.rope_factor)
+        # the setting's context may be wider than the weights': to read beyond the trained length on purpose
+        wide = replace(processor.spec, llm=replace(processor.spec.llm, context=setting.spec.llm.context))
+        processor = Processor(wide, processor.tokenizer)
+        inner = LmmAnswerer(model, processor, grid=setting.spec.grid, video=setting.spec.video, reader=self.reader)
+        return inner if setting.wiring == "none" else RewiredAnswerer(inner, setting.wiring)
+
+    def model(self, source: str, rope_factor: float) -> tuple[LMM, Processor]:
+        """Return the model of a source with its processor."""
+        if self._loaded is None or self._key != (source, rope_factor):
+            self._loaded = None
+            model, processor = load(source, device=self.device, dtype=self.dtype, rope_factor=rope_factor)
+            self.loads += 1
+            self._sources.setdefault(source, fingerprint(model))
+            name = fingerprint(model.encoder)
+            if name not in self._encoders:
+                self._encoders[name] = CachedEncoder(
+                    model.encoder, processor.spec.encoder, self.cache_mib * MIB, self.cache_folder
+                )
+            model.encoder = self._encoders[name]
+            self._key, self._loaded = (source, rope_factor), (model, processor)
+        return self._loaded
+
+    def record(self) -> dict[str, str]:
+        """Return what a report tells of the models: sources, digests, versions, tiles, machine and commit."""
+        tiles = self.tiles
+        told = {
+            "model": ", ".join(self._sources),
+            "weights": ", ".join(f"{name} {digest}" for name, digest in self._sources.items()),
+            "device": f"{self.device}, {machine()}",
+            "tiles": f"{tiles.tiles_asked} asked for, {tiles.tiles_computed} encoded",
+            "versions": ", ".join(f"{name} {found}" for name, found in versions().items()),
+        }
+        commit = git_commit()
+        return {**told, "commit": commit} if commit else told
+
+    @property
+    def tiles(self) -> CacheCounts:
+        """Return how many tiles were asked for and computed, over all encoders."""
+        total = CacheCounts()
+        for encoder in self._encoders.values():
+            total.calls += encoder.counts.calls
+            total.tiles_asked += encoder.counts.tiles_asked
+            total.encoder_calls += encoder.counts.encoder_calls
+            total.tiles_computed += encoder.counts.tiles_computed
+        return total
+
+
+def flops_of(setting: Setting) -> Callable[[Prediction], int]:
+    """Return a function from a prediction to its FLOPs: encoder, projector and prefill, nothing shared."""
+    spec = setting.spec
+
+    def flops(prediction: Prediction) -> int:
+        patches = prediction.tiles * spec.encoder.tile.tok**2
+        sequence = prediction.visual_tokens + prediction.text_tokens
+        encoder = encoder_flops(spec.encoder, prediction.tiles)
+        return encoder + projector_flops(spec.projector, patches) + prefill_flops(spec.llm, sequence)
+
+    return flops
