@@ -79,14 +79,15 @@ def run(
     """Do what `evaluate` does for anything that answers."""
     start = time.perf_counter()
     samples = choose(task, limit)
+    # what cannot be shuffled is told now, not after the answers
+    shuffled = shuffle_media(samples) if blind else None
     facts = answerer.facts()
     config = run_config(task, samples, facts, control="none")
     with Ledger(Path(out_dir) / PREDICTIONS, config) as ledger:
         predict(task, samples, answerer, ledger, batching, progress)
     blind_predictions = None
     damaged = ledger.damaged
-    if blind:
-        shuffled = shuffle_media(samples)
+    if shuffled is not None:
         blind_config = run_config(task, shuffled, facts, control="blind")
         with Ledger(Path(out_dir) / BLIND, blind_config) as blind_ledger:
             predict(task, shuffled, answerer, blind_ledger, batching, progress, label=f"{task.name} blind")
