@@ -71,7 +71,8 @@ def pack_forward_kernel(
     copied = live & ~is_end & ~resized
 
     source = tl.where(copied, _source(first, cols, tok, crop_y + y, crop_x + x), 0)
-    value = tl.load(features_ptr + source[:, None] * D + channel[None, :], mask=copied[:, None] & inside, other=0.0)
+    offset = source[:, None] * D + channel[None, :]
+    value = tl.load(features_ptr + offset, mask=copied[:, None] & inside, other=0.0)
     end_offset = vector.to(tl.int64)[:, None] * D + channel[None, :]
     closing = tl.load(ends_ptr + end_offset, mask=(is_end & live)[:, None] & inside, other=0.0)
     value = tl.where(is_end[:, None], closing.to(value.dtype), value)
@@ -89,7 +90,8 @@ def pack_forward_kernel(
             tap = tl.load(features_ptr + offset, mask=used[:, None] & inside, other=0.0)
             total += weight[:, None] * tap.to(tl.float32)
         value = tl.where(resized[:, None], total.to(value.dtype), value)
-    tl.store(out_ptr + t.to(tl.int64)[:, None] * D + channel[None, :], value, mask=live[:, None] & inside)
+    out_offset = t.to(tl.int64)[:, None] * D + channel[None, :]
+    tl.store(out_ptr + out_offset, value, mask=live[:, None] & inside)
 
 
 @triton.jit
@@ -116,10 +118,12 @@ def pack_grad_features_kernel(
         used = tap < count
         weight = tl.load(weight_ptr + start + tap, mask=used, other=0.0)
         token = tl.load(index_ptr + start + tap, mask=used, other=0).to(tl.int64)
-        grad = tl.load(grad_ptr + token[:, None] * D + channel[None, :], mask=used[:, None] & inside, other=0.0)
+        offset = token[:, None] * D + channel[None, :]
+        grad = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0)
         total += weight[:, None] * grad.to(tl.float32)
     value = total.to(out_ptr.dtype.element_ty)
-    tl.store(out_ptr + m.to(tl.int64)[:, None] * D + channel[None, :], value, mask=live[:, None] & inside)
+    out_offset = m.to(tl.int64)[:, None] * D + channel[None, :]
+    tl.store(out_ptr + out_offset, value, mask=live[:, None] & inside)
 
 
 @triton.jit
@@ -143,9 +147,10 @@ def pack_grad_ends_kernel(
         place = base + tl.arange(0, ROWS)
         token = tl.load(end_row_ptr + place, mask=place < stop, other=0).to(tl.int64)
         mask = (place < stop)[:, None] & (channel < D)[None, :]
-        total += tl.load(grad_ptr + token[:, None] * D + channel[None, :], mask=mask, other=0.0).to(tl.float32)
-    offset = (split * num_ends + vector).to(tl.int64) * D + channel
-    tl.store(out_ptr + offset, tl.sum(total, axis=0), mask=channel < D)
+        offset = token[:, None] * D + channel[None, :]
+        total += tl.load(grad_ptr + offset, mask=mask, other=0.0).to(tl.float32)
+    out_offset = (split * num_ends + vector).to(tl.int64) * D + channel
+    tl.store(out_ptr + out_offset, tl.sum(total, axis=0), mask=channel < D)
 
 
 def launch_forward(

@@ -80,12 +80,12 @@ def make_table() -> Callable[..., PackTable]:
 
 
 @pytest.fixture
-def run_apart(tmp_path: Path) -> Callable[[str, Mapping[str, str]], None]:
+def run_apart(tmp_path: Path) -> Callable[[Path, Mapping[str, str]], None]:
     """Run a test file in a process of its own, with an environment, and fail with its output when it fails."""
 
-    def run(file: str, environment: Mapping[str, str]) -> None:
+    def run(file: Path, environment: Mapping[str, str]) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRITON_", "PYTEST_"))}
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", file]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", str(file)]
         environment = {**kept, "OMP_NUM_THREADS": "1", "TRITON_CACHE_DIR": str(tmp_path), **environment}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

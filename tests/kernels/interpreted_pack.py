@@ -1,0 +1,112 @@
+"""The Triton kernels' numbers, in Triton's interpreter on a CPU: every output starts as NaN.
+
+test_pack_triton.py runs this file with TRITON_INTERPRET=1 in a process of its own: the interpreter has to be chosen
+before the kernels are defined.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+
+from kernels.pack.kernel import launch_forward, launch_grad_ends, launch_grad_features, pack_forward_kernel
+from kernels.pack.reference import pack_reference
+from kernels.pack.table import PackTable
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+# float32: sums of four products, and a source place that a GPU rounds once where the interpreter rounds twice.
+# bfloat16: the interpreter truncates where a GPU rounds, so one unit in the last place. float16 rounds.
+TOLERANCES = {torch.float32: (0, 2e-6), torch.bfloat16: (2**-7, 1e-6), torch.float16: (2**-10, 2e-6)}
+
+
+def inputs(table: PackTable, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(table.num_source // 9, 9, width, generator=generator).to(dtype)
+    return features, torch.randn(2, width, generator=generator).to(dtype)
+
+
+def run_forward(features: Tensor, ends: Tensor, table: PackTable) -> Tensor:
+    out_TD = torch.full((table.num_tokens, features.shape[-1]), float("nan"), dtype=features.dtype)
+    launch_forward(features.flatten(0, 1), ends, table.segments_SC, table.segment_of_T, out_TD)
+    return out_TD
+
+
+def check_forward(table: PackTable, width: int, dtype: torch.dtype) -> None:
+    features, ends = inputs(table, width, dtype)
+    expected, found = pack_reference(features, ends, table), run_forward(features, ends, table)
+    segments = table.segments_SC[table.segment_of_T.long()]
+    same = (segments[:, 5:7] == segments[:, 7:9]).all(1)
+    assert torch.equal(found[same], expected[same])
+    rtol, atol = TOLERANCES[dtype]
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
+
+
+def test_forward(table: PackTable) -> None:
+    check_forward(table, 33, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("width", [1, 33, 64])
+def test_forward_by_dtype_and_width(everything: PackTable, width: int, dtype: torch.dtype) -> None:
+    check_forward(everything, width, dtype)
+
+
+@pytest.mark.parametrize("width", [520, 2052])
+def test_forward_over_several_blocks_of_channels(make_table, width: int) -> None:
+    check_forward(make_table((1, 2, ((0, 0, 3, 6), (2, 3), "row", 1))), width, torch.bfloat16)
+
+
+def check_gradients(table: PackTable, width: int, dtype: torch.dtype) -> None:
+    features, ends = (tensor.float().requires_grad_() for tensor in inputs(table, width, dtype))
+    grad_TD = torch.randn(table.num_tokens, width, generator=torch.Generator().manual_seed(1)).to(dtype)
+    packed = pack_reference(features, ends, table) + 0 * ends.sum()
+    expected = torch.autograd.grad(packed, (features, ends), grad_TD.float())
+    found = torch.full((table.num_source, width), float("nan"), dtype=dtype)
+    launch_grad_features(grad_TD, table.inverse(), found)
+    rtol, atol = TOLERANCES[dtype]
+    # a source token may feed many packed tokens
+    torch.testing.assert_close(found.float(), expected[0].flatten(0, 1), rtol=rtol, atol=4 * atol)
+    partial = torch.full((3, table.num_ends, width), float("nan"))
+    launch_grad_ends(grad_TD, table.inverse(), partial)
+    torch.testing.assert_close(partial.sum(0), expected[1][: table.num_ends], rtol=0, atol=1e-5)
+
+
+def test_gradients(table: PackTable) -> None:
+    check_gradients(table, 33, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("width", [1, 33, 64])
+def test_gradients_by_dtype_and_width(everything: PackTable, width: int, dtype: torch.dtype) -> None:
+    check_gradients(everything, width, dtype)
+
+
+def test_many_row_ends_in_a_few_splits(make_table) -> None:
+    """More ends than the splits take in one go: 150 in steps of 2 x 32."""
+    table = make_table(*((2, 2, ((0, 3, 6, 0), (6, 0), "row", 0)) for _ in range(25)))
+    grad_TD = torch.randn(150, 5, generator=torch.Generator().manual_seed(1))
+    partial = torch.full((2, 1, 5), float("nan"))
+    launch_grad_ends(grad_TD, table.inverse(), partial)
+    torch.testing.assert_close(partial.sum(0)[0], grad_TD.sum(0), rtol=0, atol=1e-5)
+
+
+def test_one_launch_packs_the_whole_batch(everything: PackTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    launches = []
+    getitem = type(pack_forward_kernel).__getitem__
+    monkeypatch.setattr(
+        type(pack_forward_kernel), "__getitem__", lambda self, grid: launches.append(grid) or getitem(self, grid)
+    )
+    features, ends = inputs(everything, 8, torch.float32)
+    run_forward(features, ends, everything)
+    assert len(launches) == 1
+
+
+def test_offsets_beyond_32_bits() -> None:
+    """A row whose first number lies beyond 2**31 numbers; memory that nobody touches is never given."""
+    width = 4096
+    num_source = 2**31 // width + 1
+    features_MD = torch.empty(num_source, width, dtype=torch.float16)
+    features_MD[-1] = torch.arange(width) % 1000
+    table = PackTable.of([[num_source - 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0]], [1], num_source)
+    out_TD = torch.full((1, width), float("nan"), dtype=torch.float16)
+    launch_forward(features_MD, torch.zeros(1, width), table.segments_SC, table.segment_of_T, out_TD)
+    assert torch.equal(out_TD[0], features_MD[-1])
