@@ -125,9 +125,9 @@ _ALL = (
         head="<user> ",
         again=" <user> ",
         user_close=" ",
-        prompt="<bot>",
+        prompt="<assistant>",
         answer_open=" ",
-        answer_close=" </s>",
+        answer_close=" <end>",
     ),
 )
 

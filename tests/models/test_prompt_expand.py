@@ -10,6 +10,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from models.example import Turn
+from models.pocket.tokenizer import build_tokenizer
 from models.prompt.expand import IGNORED, PromptPlan, expand
 from models.prompt.template import Rendered, Span
 from models.prompt.templates import template
@@ -223,3 +224,15 @@ def test_text_never_makes_or_loses_a_visual_slot(llama: Tokenizer, text: list[st
             assert joined.count("<image>") != media, error
             continue
         assert [v for v in plan.visual if v >= 0] == list(range(3 * media))
+
+
+def test_the_pocket_template_spells_the_sequence_that_the_pocket_model_learns() -> None:
+    tokenizer = build_tokenizer()
+    turns = dialogue("<image>\nwhat is the first word?", "cat", "what color is the star?", "red")
+    rendered = template("pocket").render(turns, add_generation_prompt=False)
+    plan = expand(rendered, [1], encode=encoder(tokenizer), image_id=tokenizer.token_to_id("<image>"), bos_id=None)
+    words = [tokenizer.id_to_token(id) for id in plan.ids]
+    asked = "<user> <image> what is the first word ? <assistant> cat <end> <user> what color is the star ? <assistant>"
+    assert words == [*asked.split(), "red", "<end>"]
+    learned_words = [tokenizer.id_to_token(id) for id in plan.labels if id != IGNORED]
+    assert learned_words == ["cat", "<end>", "red", "<end>"]

@@ -80,7 +80,7 @@ EXPECTED = {
         "A1<end_of_turn>\n<start_of_turn>user\nQ2<end_of_turn>\n<start_of_turn>model\n",
         "A2<end_of_turn>\n",
     ),
-    "pocket": ("<user> <image>\nQ1 <bot>", " A1 </s> <user> Q2 <bot>", " A2 </s>"),
+    "pocket": ("<user> <image>\nQ1 <assistant>", " A1 <end> <user> Q2 <assistant>", " A2 <end>"),
 }
 
 TURNS = (
