@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from evals.result import Prediction
+from evals.run import evaluate
 from evals.sample import LABELS
 from evals.score import score
 from evals.tasks.nextqa import HEADER, NextQaMc
+from evals.tasks.pocket import PocketVideo
+from models.lmm import LMM
+from models.processor import Processor
 
 ROW = "4010069381,369,640,480,how do the two man play the instrument,0,6,CH,roll it,tap,strum,hit,pat"
 
@@ -93,3 +97,20 @@ def test_another_header_is_refused(tmp_path: Path) -> None:
         csv.writer(file).writerow(["video", "question"])
     with pytest.raises(ValueError, match="expected video,frame_count"):
         NextQaMc(csv=path, videos=tmp_path).samples()
+
+
+def test_a_missing_video_counts_against_the_model(tiny: tuple[LMM, Processor], tmp_path: Path) -> None:
+    drawn = PocketVideo(folder=tmp_path / "drawn", kinds=("first",), frames=2, count=1).samples()[0]
+    videos = tmp_path / "NExTVideo"
+    videos.mkdir()
+    drawn.media[0].path.rename(videos / "4010069381.mp4")
+    rows = [ROW, ROW.replace(",6,CH", ",7,TN"), ROW.replace("4010069381", "4882821564")]
+    task = NextQaMc(csv=write(tmp_path / "val.csv", *rows), videos=tmp_path)
+    result = evaluate(task, *tiny, tmp_path / "run", progress=False)
+    assert (result.row("all").n, result.row("all").failed) == (3, 1)
+    lost = next(item.prediction for item in result.samples if item.prediction.status == "media_error")
+    assert lost.id == "nextqa-mc/val/4882821564_6"
+    assert "4882821564.mp4" in lost.detail
+    assert (lost.text, lost.answer) == ("", None)
+    asked = [item.prediction for item in result.samples if item.prediction.status != "media_error"]
+    assert [(one.frames, one.visual_tokens) for one in asked] == [(2, 40), (2, 40)]
