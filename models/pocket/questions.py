@@ -1,6 +1,7 @@
 """Questions and answers about a scene, by task.  Every question has one answer, told by the scene's own boxes."""
 
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from random import Random
 
 from models.pocket.items import Item
@@ -10,11 +11,15 @@ from models.pocket.words import COLUMNS, ROWS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One question with its answer; `task` names the skill it asks for."""
+    """One question with its answer; `task` names the skill it asks for.
+
+    item: index of the scene's item that the answer is read from, -1 where it is not one item.
+    """
 
     task: str
     text: str
     answer: str
+    item: int = -1
 
 
 def place(item: Item) -> str:
@@ -40,22 +45,22 @@ def pick(scene: Scene, task: str, rng: Random) -> Question:
 
 def _page(scene: Scene) -> list[Question]:
     questions = []
-    for item in scene.items:
+    for at, item in enumerate(scene.items):
         task = "shape" if item.kind == "shape" else "read"
-        questions.append(Question(task=task, text=f"what {item.kind} is {item.color}?", answer=item.name))
-        questions.append(Question(task="color", text=f"what color is {item.name}?", answer=item.color))
-        questions.append(Question(task="position", text=f"where is {item.name}?", answer=place(item)))
+        questions.append(Question(task=task, text=f"what {item.kind} is {item.color}?", answer=item.name, item=at))
+        questions.append(Question(task="color", text=f"what color is {item.name}?", answer=item.color, item=at))
+        questions.append(Question(task="position", text=f"where is {item.name}?", answer=place(item), item=at))
     return questions
 
 
 def _odd(scene: Scene) -> list[Question]:
     common = next(item for item in scene.items if item.name != scene.focus)
-    lone = next(item for item in scene.items if item.name == scene.focus)
+    at, lone = next((at, item) for at, item in enumerate(scene.items) if item.name == scene.focus)
     return [
-        Question(task="odd", text="what shape is odd?", answer=scene.focus),
+        Question(task="odd", text="what shape is odd?", answer=scene.focus, item=at),
         Question(task="common", text="what shape is common?", answer=common.name),
-        Question(task="odd_position", text="where is the odd shape?", answer=place(lone)),
-        Question(task="position", text=f"where is {lone.name}?", answer=place(lone)),
+        Question(task="odd_position", text="where is the odd shape?", answer=place(lone), item=at),
+        Question(task="position", text=f"where is {lone.name}?", answer=place(lone), item=at),
     ]
 
 
@@ -66,29 +71,29 @@ def _count(scene: Scene) -> list[Question]:
 
 
 def _chart(scene: Scene) -> list[Question]:
-    values = [item for item in scene.items if item.kind == "number"]
-    return [Question(task="chart", text=f"what value is {item.color}?", answer=item.name) for item in values]
+    values = [(at, item) for at, item in enumerate(scene.items) if item.kind == "number"]
+    return [Question(task="chart", text=f"what value is {item.color}?", answer=item.name, item=at) for at, item in values]
 
 
 def _order(scene: Scene, unit: str) -> list[Question]:
     items = scene.items
+    last = len(items) - 1
     questions = [
-        Question(task="first", text="what is first?", answer=items[0].name),
-        Question(task="last", text="what is last?", answer=items[-1].name),
+        Question(task="first", text="what is first?", answer=items[0].name, item=0),
+        Question(task="last", text="what is last?", answer=items[last].name, item=last),
     ]
-    for index, item in enumerate(items):
-        questions.append(Question(task="frame", text=f"what is in {unit} {index + 1}?", answer=item.name))
-        questions.append(Question(task="index", text=f"which {unit} has {item.name}?", answer=str(index + 1)))
-        questions.append(Question(task="retrieval", text=f"what {item.kind} is {item.color}?", answer=item.name))
-        questions.append(Question(task="color", text=f"what color is {item.name}?", answer=item.color))
-    for before, after in zip(items, items[1:]):
-        questions.append(Question(task="after", text=f"what is after {before.name}?", answer=after.name))
-        questions.append(Question(task="before", text=f"what is before {after.name}?", answer=before.name))
-    for i, early in enumerate(items):
-        for late in items[i + 1 :]:
-            for a, b in ((early, late), (late, early)):
-                text = f"what is first, {a.name} or {b.name}?"
-                questions.append(Question(task="order", text=text, answer=early.name))
+    for at, item in enumerate(items):
+        questions.append(Question(task="frame", text=f"what is in {unit} {at + 1}?", answer=item.name, item=at))
+        questions.append(Question(task="index", text=f"which {unit} has {item.name}?", answer=str(at + 1), item=at))
+        questions.append(Question(task="retrieval", text=f"what {item.kind} is {item.color}?", answer=item.name, item=at))
+        questions.append(Question(task="color", text=f"what color is {item.name}?", answer=item.color, item=at))
+    for at, (early, late) in enumerate(pairwise(items)):
+        questions.append(Question(task="after", text=f"what is after {early.name}?", answer=late.name, item=at + 1))
+        questions.append(Question(task="before", text=f"what is before {late.name}?", answer=early.name, item=at))
+    for (at, early), (_, late) in combinations(enumerate(items), 2):
+        for a, b in ((early, late), (late, early)):
+            text = f"what is first, {a.name} or {b.name}?"
+            questions.append(Question(task="order", text=text, answer=early.name, item=at))
     return questions
 
 

@@ -44,13 +44,31 @@ def background(rng: Random, h: int, w: int) -> np.ndarray:
     return image
 
 
-def draw_item(image: np.ndarray, rng: Random, name: str, color: str, area: Box, font: str, sizes: tuple[int, int]) -> Item:
-    """Draw `name` at a random place inside `area` and return it; `sizes` bound a shape's side and 0.8 of a text's size."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Bounds, in pixels, of a shape's side and of a text's font size."""
+
+    shape: tuple[int, int]
+    text: tuple[int, int]
+
+    def times(self, scale: int) -> "Sizes":
+        """Return the bounds of a drawing that is `scale` times larger."""
+        (a, b), (c, d) = self.shape, self.text
+        return Sizes(shape=(a * scale, b * scale), text=(c * scale, d * scale))
+
+
+# on a page, text is legible at 3x3, mostly at 2x2, and not at 1x1
+PAGE_SIZES = Sizes(shape=(13, 20), text=(10, 13))
+FRAME_SIZES = Sizes(shape=(16, 28), text=(12, 18))
+
+
+def draw_item(image: np.ndarray, rng: Random, name: str, color: str, area: Box, font: str, sizes: Sizes) -> Item:
+    """Draw `name` at a random place inside `area` and return it."""
     kind = KIND_OF[name]
     if kind == "shape":
-        mask = shape_mask(name, min(rng.randint(*sizes), area.h, area.w))
+        mask = shape_mask(name, min(rng.randint(*sizes.shape), area.h, area.w))
     else:
-        px = round(rng.uniform(*sizes) * 0.8)
+        px = rng.randint(*sizes.text)
         mask = text_mask(name, font, px)
         while mask.shape[0] > area.h or mask.shape[1] > area.w:
             px -= 1
@@ -87,7 +105,7 @@ def page(rng: Random, font: str, count: int | None = None) -> Scene:
     pairs = pick_names(rng, count or rng.randint(4, 8), ("shape", "word", "number", "word", "number"))
     cells = rng.sample(range(PAGE_CELLS**2), len(pairs))
     items = [
-        draw_item(image, rng, name, color, cell_area(*divmod(cell, PAGE_CELLS)), font, (13, 20))
+        draw_item(image, rng, name, color, cell_area(*divmod(cell, PAGE_CELLS)), font, PAGE_SIZES)
         for cell, (name, color) in zip(sorted(cells), pairs, strict=True)
     ]
     return _finish(image, items, "page")
@@ -101,7 +119,7 @@ def odd(rng: Random, font: str) -> Scene:
     cells = rng.sample(range(PAGE_CELLS**2), len(names))
     colors = [rng.choice(_COLOR_NAMES) for _ in names]
     items = [
-        draw_item(image, rng, name, color, cell_area(*divmod(cell, PAGE_CELLS)), font, (13, 20))
+        draw_item(image, rng, name, color, cell_area(*divmod(cell, PAGE_CELLS)), font, PAGE_SIZES)
         for cell, name, color in zip(cells, names, colors, strict=True)
     ]
     return _finish(image, items, "odd", focus=other)
@@ -114,7 +132,7 @@ def counting(rng: Random, font: str) -> Scene:
     names = [counted] * rng.randint(1, 5) + [other] * rng.randint(0, 3)
     cells = rng.sample(range(PAGE_CELLS**2), len(names))
     items = [
-        draw_item(image, rng, name, rng.choice(_COLOR_NAMES), cell_area(*divmod(cell, PAGE_CELLS)), font, (13, 20))
+        draw_item(image, rng, name, rng.choice(_COLOR_NAMES), cell_area(*divmod(cell, PAGE_CELLS)), font, PAGE_SIZES)
         for cell, name in zip(cells, names, strict=True)
     ]
     return _finish(image, items, "count", focus=counted)
@@ -132,7 +150,7 @@ def chart(rng: Random, font: str) -> Scene:
         # bars start at the raster so that a printed value stays in its own cell
         top = PAGE_PX - CELL_PX * max(1, min(5, round(int(value) * scale / 20)))
         label = cell_area(top // CELL_PX - 1, column)
-        items.append(draw_item(image, rng, value, color, label, font, (14, 19)))
+        items.append(draw_item(image, rng, value, color, label, font, PAGE_SIZES))
         mask = np.ones((PAGE_PX - top - 4, 16), dtype=np.float32)
         box = paste(image, mask, top, column * CELL_PX + 6, COLORS[color])
         items.append(Item(kind="bar", name=BAR, color=color, box=box))
@@ -146,7 +164,7 @@ def listing(rng: Random, font: str) -> Scene:
     column = rng.randint(0, PAGE_CELLS - 1)
     rows = sorted(rng.sample(range(PAGE_CELLS), len(pairs)))
     items = [
-        draw_item(image, rng, name, color, cell_area(row, column), font, (13, 20))
+        draw_item(image, rng, name, color, cell_area(row, column), font, PAGE_SIZES)
         for row, (name, color) in zip(rows, pairs, strict=True)
     ]
     return _finish(image, items, "list")
@@ -158,7 +176,7 @@ def strip(rng: Random, font: str, frames: int, scale: int = 1) -> Scene:
     image = background(rng, side * frames, side)
     pairs = pick_names(rng, frames, ("shape", "word", "number"))
     items = [
-        draw_item(image, rng, name, color, Box(index * side + 2, 2, side - 4, side - 4), font, (16 * scale, 28 * scale))
+        draw_item(image, rng, name, color, Box(index * side + 2, 2, side - 4, side - 4), font, FRAME_SIZES.times(scale))
         for index, (name, color) in enumerate(pairs)
     ]
     return _finish(image, items, "strip")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anyres.geometry import HW
+from anyres.geometry import HW, Box
 from anyres.grid import GridSpec, TileSpec
 from anyres.lower import lower
 from anyres.pixels import normalise, render_uint8
@@ -71,14 +71,19 @@ class PatchBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlacedBatch:
-    """An answers batch with the place of its visual tokens: row and column in their segment, [T], -1 for row ends;
-    `first_visual` is the position of an image's first token, the same in every sample."""
+    """An answers batch with what its teachers know.
+
+    row_T, column_T: place of an image's visual tokens in their segment, -1 for end vectors; detail_T: whether it is a
+    detail token; first_visual: the position of an image's first token, the same in every sample. pointer_K4: for each
+    question about one item, where the answer begins (sample, position) and where the item lies (row, column).
+    """
 
     batch: Batch
     row_T: Tensor
     column_T: Tensor
     detail_T: Tensor
     first_visual: int
+    pointer_K4: Tensor
 
 
 def patch_source(seed: int, tiles: int) -> Callable[[int], PatchBatch]:
@@ -144,18 +149,24 @@ def collate(plan: VisualPlan, drawn: Sequence[Scene], asked: Sequence[Sequence[Q
     count, visual = len(drawn), plan.num_tokens
     tiles = torch.cat([render_uint8(plan, [scene.pixels_HW3], (127, 127, 127)) for scene in drawn])
     texts = [_text(questions) for questions in asked]
-    length = 1 + visual + max(len(ids) for ids, _ in texts)
+    length = 1 + visual + max(len(text.ids) for text in texts)
     ids_BL = np.full((count, length), _PAD, dtype=np.int64)
     labels_BL = np.full((count, length), -100, dtype=np.int64)
     attention_BL = np.zeros((count, length), dtype=np.int64)
     visual_BL = np.full((count, length), -1, dtype=np.int64)
     ids_BL[:, 0], ids_BL[:, 1 : 1 + visual] = _USER, _IMAGE
     visual_BL[:, 1 : 1 + visual] = np.arange(count * visual).reshape(count, visual)
-    for row, (ids, labels) in enumerate(texts):
-        end = 1 + visual + len(ids)
-        ids_BL[row, 1 + visual : end], labels_BL[row, 1 + visual : end] = ids, labels
+    for row, text in enumerate(texts):
+        end = 1 + visual + len(text.ids)
+        ids_BL[row, 1 + visual : end], labels_BL[row, 1 + visual : end] = text.ids, text.labels
         attention_BL[row, :end] = 1
     row_T, column_T, detail_T = places(plan)
+    pointers = [
+        (row, 1 + visual + at, *_token_of(plan, scene, scene.items[item].box))
+        for row, (scene, text) in enumerate(zip(drawn, texts, strict=True))
+        for at, item in text.pointers
+        if plan.segments[-1].end == "row"
+    ]
     batch = Batch(
         pixels_NCHW=normalise(tiles, MEAN, STD),
         table=_table(plan, count),
@@ -164,7 +175,14 @@ def collate(plan: VisualPlan, drawn: Sequence[Scene], asked: Sequence[Sequence[Q
         labels_BL=torch.from_numpy(labels_BL),
         attention_BL=torch.from_numpy(attention_BL),
     )
-    return PlacedBatch(batch=batch, row_T=row_T, column_T=column_T, detail_T=detail_T, first_visual=1)
+    return PlacedBatch(
+        batch=batch,
+        row_T=row_T,
+        column_T=column_T,
+        detail_T=detail_T,
+        first_visual=1,
+        pointer_K4=torch.tensor(pointers, dtype=torch.long).reshape(-1, 4),
+    )
 
 
 @lru_cache(maxsize=None)
@@ -215,13 +233,29 @@ def _encode(text: str) -> tuple[int, ...]:
     return tuple(_TOKENIZER.encode(text, add_special_tokens=False).ids)
 
 
-def _text(questions: Sequence[Question]) -> tuple[list[int], list[int]]:
-    """Return ids and labels of the turns after the image; the first turn's <user> stands before the image."""
-    ids: list[int] = []
-    labels: list[int] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """The turns after the image; pointers: (position of an <assistant>, item that its answer is read from)."""
+
+    ids: list[int]
+    labels: list[int]
+    pointers: list[tuple[int, int]]
+
+
+def _text(questions: Sequence[Question]) -> _Text:
+    """Return the turns after the image; the first turn's <user> stands before the image."""
+    text = _Text(ids=[], labels=[], pointers=[])
     for index, question in enumerate(questions):
         asked = (*(() if index == 0 else (_USER,)), *_encode(question.text), _ASSISTANT)
         answer = (*_encode(question.answer), _END)
-        ids += [*asked, *answer]
-        labels += [-100] * len(asked) + list(answer)
-    return ids, labels
+        text.ids.extend((*asked, *answer))
+        text.labels.extend([-100] * len(asked) + list(answer))
+        if question.item >= 0:
+            text.pointers.append((len(text.ids) - len(answer) - 1, question.item))
+    return text
+
+
+def _token_of(plan: VisualPlan, scene: Scene, box: Box) -> tuple[int, int]:
+    """Return row and column, in the detail map, of the token at a box's centre."""
+    out, (height, width) = plan.segments[-1].out, scene.pixels_HW3.shape[:2]
+    return int((box.y + box.h / 2) / height * out.h), int((box.x + box.w / 2) / width * out.w)

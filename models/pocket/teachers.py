@@ -12,71 +12,125 @@ from torch import Tensor, nn
 
 from models.lmm import LMM
 from models.pocket.sources import PatchBatch, PlacedBatch
-from models.pocket.words import COLORS, CONTENT, VOCABULARY
+from models.pocket.words import COLORS, CONTENT, KIND_OF, VOCABULARY
 from models.training.objective import answer_loss, decode
 
 MAX_PLACE = 32
+MAX_CHARACTERS = 4
+CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class PatchWords(nn.Module):
-    """Cross-entropy of each patch against content words and, where it shows something, colour words."""
+    """Cross-entropy of each patch against content words and, where it shows something, colour words.
 
-    def __init__(self, background_weight: float = 0.15, color_weight: float = 0.5) -> None:
+    Where a patch shows text, a linear head also spells it from the tower's features, character by character: words
+    share letters and numbers share digits, which whole words do not tell.
+    """
+
+    def __init__(
+        self, width: int, background_weight: float = 0.15, color_weight: float = 0.5, spell_weight: float = 2.0
+    ) -> None:
         super().__init__()
-        self.background_weight, self.color_weight = background_weight, color_weight
+        self.background_weight, self.color_weight, self.spell_weight = background_weight, color_weight, spell_weight
+        self.spell = nn.Linear(width, MAX_CHARACTERS * (len(CHARACTERS) + 1))
+        self.register_buffer("characters_VC", _characters())
         self.log_scale = nn.Parameter(torch.tensor([2.5, 2.5]))
         self.register_buffer("content_V", torch.tensor([VOCABULARY.index(word) for word in CONTENT]))
         self.register_buffer("color_K", torch.tensor([VOCABULARY.index(word) for word in COLORS]))
 
     def forward(self, model: LMM, batch: PatchBatch, rope_factor: float) -> tuple[Tensor, dict[str, float]]:
         """Return the loss and the shares of patches named right, by what they show."""
-        content_NPV, color_NPK = self.logits(model, batch.pixels_NCHW)
+        features_NPE = model.encode(batch.pixels_NCHW)
+        content_NPV, color_NPK = self.logits(model, features_NPE)
         shown_NP = 1 - batch.content_NPV[..., 0]
         weight_NP = shown_NP + self.background_weight * (1 - shown_NP)
         content = -(batch.content_NPV * F.log_softmax(content_NPV, -1)).sum(-1)
         color = -(batch.color_NPK * F.log_softmax(color_NPK, -1)).sum(-1)
         loss = (content * weight_NP).sum() / weight_NP.sum()
         loss = loss + self.color_weight * (color * shown_NP).sum() / shown_NP.sum().clamp(min=1)
-        right_NP = content_NPV.detach().argmax(-1) == batch.content_NPV.argmax(-1)
-        clear_NP = (batch.content_NPV[..., 1:] > 0.8).any(-1)
+        share_NP, name_NP = batch.content_NPV.max(-1)
+        characters_NPC = self.characters_VC[name_NP]
+        text_NP = (share_NP > 0.6) & (characters_NPC[..., 0] >= 0)
+        loss = loss + self.spell_weight * self._spelling(features_NPE[text_NP], characters_NPC[text_NP]) * (
+            text_NP.sum() / weight_NP.sum()
+        )
+        right_NP = content_NPV.detach().argmax(-1) == name_NP
+        clear_NP = (share_NP > 0.8) & (name_NP > 0)
         return loss, {"right": right_NP[clear_NP].float().mean().item()}
 
-    def logits(self, model: LMM, pixels_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    def logits(self, model: LMM, features_NPE: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores of content words [N, P, V] and colours [N, P, K] at each patch."""
-        patches_NPD = F.normalize(model.projector(model.encode(pixels_NCHW)).float(), dim=-1)
+        patches_NPD = F.normalize(model.projector(features_NPE).float(), dim=-1)
         words = F.normalize(model.llm.get_input_embeddings().weight, dim=-1)
         scale = self.log_scale.exp()
         return patches_NPD @ words[self.content_V].T * scale[0], patches_NPD @ words[self.color_K].T * scale[1]
 
+    def _spelling(self, features_ME: Tensor, characters_MC: Tensor) -> Tensor:
+        if len(features_ME) == 0:
+            return features_ME.sum()
+        logits_MCA = self.spell(F.layer_norm(features_ME.float(), features_ME.shape[-1:]))
+        logits_MCA = logits_MCA.float().unflatten(-1, (MAX_CHARACTERS, -1))
+        return F.cross_entropy(logits_MCA.flatten(0, 1), characters_MC.flatten())
+
+
+def _characters() -> Tensor:
+    """Return each content word's characters [V, 4] as indices, len(CHARACTERS) past its end; -1 for shapes and the rest."""
+    rows = []
+    for name in CONTENT:
+        text = KIND_OF.get(name) in ("word", "number")
+        spelled = [CHARACTERS.index(character) for character in name] if text else []
+        filler = len(CHARACTERS) if text else -1
+        rows.append((spelled + [filler] * MAX_CHARACTERS)[:MAX_CHARACTERS])
+    return torch.tensor(rows)
+
 
 class PlacedAnswers(nn.Module):
-    """Answers' cross-entropy plus, at every visual token, the row and the column it lies at.
+    """Answers' cross-entropy, with two teachers of place that read hidden states by linear heads.
 
-    layer: the decoder layer (0 = its inputs) whose hidden states the place is read from, by linear heads.
+    place: at every detail token, its row and column, after decoder layer `place_layer` (0 = its inputs). pointer: where
+    an answer begins, row and column of the item that the answer is read from, after `pointer_layer`.
     """
 
-    def __init__(self, width: int, layer: int = 2, place_weight: float = 0.2) -> None:
+    def __init__(
+        self, width: int, place_layer: int = 2, pointer_layer: int = 4, place_weight: float = 0.2,
+        pointer_weight: float = 0.2,
+    ) -> None:
         super().__init__()
-        self.layer, self.place_weight = layer, place_weight
-        self.row_head = nn.Linear(width, MAX_PLACE)
-        self.column_head = nn.Linear(width, MAX_PLACE)
+        self.place_layer, self.pointer_layer = place_layer, pointer_layer
+        self.place_weight, self.pointer_weight = place_weight, pointer_weight
+        self.place = _PlaceHead(width)
+        self.pointer = _PlaceHead(width)
 
     def forward(self, model: LMM, batch: PlacedBatch, rope_factor: float) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss, and the shares of answer tokens and of places that are right."""
+        """Return the loss, and the shares of answer tokens, of places and of pointers that are right."""
         output = decode(model, batch.batch, rope_factor, hidden=True)
-        answers, right = answer_loss(output.logits, batch.batch.labels_BL)
+        loss, right = answer_loss(output.logits, batch.batch.labels_BL)
+        numbers = {"answers": loss.item(), "right": right}
         kept_T = (batch.row_T >= 0) & batch.detail_T
-        if not kept_T.any():
-            return answers, {"answers": answers.item(), "right": right}
-        first = batch.first_visual
-        visual_BTD = output.hidden_states[self.layer][:, first : first + len(batch.row_T)][:, kept_T]
-        rows, row_right = _place_loss(self.row_head(visual_BTD), batch.row_T[kept_T])
-        columns, column_right = _place_loss(self.column_head(visual_BTD), batch.column_T[kept_T])
-        numbers = {"answers": answers.item(), "right": right, "row": row_right, "column": column_right}
-        return answers + self.place_weight * (rows + columns), numbers
+        if kept_T.any():
+            first = batch.first_visual
+            visual_BTD = output.hidden_states[self.place_layer][:, first : first + len(batch.row_T)][:, kept_T]
+            wanted_BT2 = torch.stack([batch.row_T, batch.column_T], -1)[kept_T].expand(len(visual_BTD), -1, -1)
+            place, numbers["place"] = self.place(visual_BTD, wanted_BT2)
+            loss = loss + self.place_weight * place
+        if len(batch.pointer_K4):
+            sample_K, position_K, *_ = batch.pointer_K4.unbind(-1)
+            answer_KD = output.hidden_states[self.pointer_layer][sample_K, position_K]
+            pointer, numbers["pointer"] = self.pointer(answer_KD, batch.pointer_K4[:, 2:])
+            loss = loss + self.pointer_weight * pointer
+        return loss, numbers
 
 
-def _place_loss(logits_BTM: Tensor, wanted_T: Tensor) -> tuple[Tensor, float]:
-    wanted_BT = wanted_T.expand(logits_BTM.shape[:2])
-    right = (logits_BTM.detach().argmax(-1) == wanted_BT).float().mean().item()
-    return F.cross_entropy(logits_BTM.float().flatten(0, 1), wanted_BT.flatten()), right
+class _PlaceHead(nn.Module):
+    """Row and column from a hidden state."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, 2 * MAX_PLACE)
+
+    def forward(self, hidden: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
+        """Return the summed cross-entropy of row and column, and how often both are right; wanted: [..., 2]."""
+        logits_M2P = self.head(hidden).float().reshape(-1, 2, MAX_PLACE)
+        wanted_M2 = wanted.reshape(-1, 2)
+        right = (logits_M2P.detach().argmax(-1) == wanted_M2).all(-1).float().mean().item()
+        return 2 * F.cross_entropy(logits_M2P.flatten(0, 1), wanted_M2.flatten()), right

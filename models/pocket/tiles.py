@@ -14,14 +14,14 @@ from PIL import Image
 
 from anyres.geometry import Box
 from models.pocket.items import TRAIN_FONTS, Item
-from models.pocket.scenes import CELL_PX, FRAME_PX, background, cell_area, chart, draw_item, pick_names, strip
+from models.pocket.scenes import CELL_PX, FRAME_PX, PAGE_SIZES, background, cell_area, chart, draw_item, pick_names, strip
 from models.pocket.words import COLORS, CONTENT
 
 PATCH_PX = 14
 SIDE_TOK = FRAME_PX // PATCH_PX
 _CONTENT_AT = {name: index for index, name in enumerate(CONTENT)}
 _COLOR_AT = {name: index for index, name in enumerate(COLORS)}
-# (cells a side, share of cells filled) of each view, and how often it is drawn
+# (cells a side, share of cells filled) of a tile of 3x3, of 2x2 and of an overview
 _VIEWS = ((2, 0.6), (3, 0.4), (6, 0.2))
 
 
@@ -76,19 +76,19 @@ def label(content_PV: np.ndarray, color_PK: np.ndarray, items: list[Item], scale
 
 def _view(rng: Random) -> tuple[np.ndarray, list[Item]]:
     draw, font = rng.random(), rng.choice(TRAIN_FONTS)
-    if draw < 0.15:
-        scene = strip(rng, font, 1, scale=rng.choice((1, 1, 4)))
+    if draw < 0.24:
+        scene = strip(rng, font, 1, scale=rng.choice((1, 4)))
         return scene.pixels_HW3, list(scene.items)
-    if draw < 0.22:
+    if draw < 0.30:
         return _chart_part(rng, font)
-    cells, filled = _VIEWS[0] if draw < 0.58 else _VIEWS[1] if draw < 0.92 else _VIEWS[2]
+    cells, filled = _VIEWS[0] if draw < 0.60 else _VIEWS[1] if draw < 0.95 else _VIEWS[2]
     image = background(rng, cells * CELL_PX, cells * CELL_PX)
     items = []
     for row in range(cells):
         for col in range(cells):
             if rng.random() < filled:
                 ((name, color),) = pick_names(rng, 1, ("shape", "word", "number", "word", "number"))
-                items.append(draw_item(image, rng, name, color, cell_area(row, col), font, (13, 20)))
+                items.append(draw_item(image, rng, name, color, cell_area(row, col), font, PAGE_SIZES))
     return np.rint(image).astype(np.uint8), items
 
 

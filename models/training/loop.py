@@ -25,19 +25,25 @@ Probe = Callable[[int], dict[str, float]]
 
 
 def train(
-    stage: StageSpec, model: LMM, objective: Objective, data: DataSource, folder: Path, probe: Probe | None = None
+    stage: StageSpec,
+    model: LMM,
+    objective: Objective,
+    data: DataSource,
+    folder: Path,
+    probe: Probe | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Train `model` in place through `stage`.
 
     data: step -> batch, the same for the same step. folder: gets log.jsonl (one line every log_every steps: step, loss,
     seconds and what the objective and the probe report) and checkpoint.pt; when it holds a checkpoint of this stage the
-    run goes on from there. probe: step -> numbers for the log, called when a checkpoint is saved.
+    run goes on from there. probe: step -> numbers for the log, called when a checkpoint is saved. say: gets each log line.
     """
     folder.mkdir(parents=True, exist_ok=True)
     moving = freeze_all_but(model, objective, stage.parts)
     optimizers = build_optimizers(stage, moving)
     first, spent_s = _resume(folder / "checkpoint.pt", stage, model, objective, optimizers)
-    log = _Log(folder / "log.jsonl", first, spent_s)
+    log = _Log(folder / "log.jsonl", first, spent_s, say)
     model.train()
     for step in range(first, stage.steps):
         set_rates(optimizers, stage.rate_factor(step))
@@ -64,8 +70,8 @@ def train(
 class _Log:
     """Averages of the steps since the last line, appended as JSON lines; lines after the resumed step are dropped."""
 
-    def __init__(self, path: Path, first: int, spent_s: float) -> None:
-        self._path, self._spent_s, self._start = path, spent_s, time.monotonic()
+    def __init__(self, path: Path, first: int, spent_s: float, say: Callable[[str], None] | None) -> None:
+        self._path, self._spent_s, self._start, self._say = path, spent_s, time.monotonic(), say
         self._sums: dict[str, list[float]] = {}
         kept = path.read_text().splitlines() if path.exists() and first else []
         kept = [line for line in kept if json.loads(line)["step"] <= first]
@@ -85,6 +91,8 @@ class _Log:
         line = {"step": step, "seconds": round(self.seconds, 1), **means, **extra}
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if self._say:
+            self._say(json.dumps(line))
         self._sums = {}
 
 
