@@ -78,7 +78,7 @@ class Ledger:
             os.ftruncate(self._file, whole)
         if whole == 0:
             self._write(encode({"anyres_ledger": FORMAT, "config": dict(config)}))
-            _sync_folder(self.path.parent)
+            _sync_folder(self.path)
             return
         header, self.predictions, self.damaged = read_lines(self.path, data[:whole])
         _check_config(self.path, header, config)
@@ -93,8 +93,7 @@ class Ledger:
         except OSError as error:
             # take the half-written batch back, so that the file ends with a whole line
             os.ftruncate(self._file, start)
-            free = shutil.disk_usage(self.path.parent).free
-            raise OSError(error.errno, f"{error.strerror} ({free} bytes free)", str(self.path)) from error
+            raise _located(error, self.path) from error
 
 
 def encode(record: Mapping[str, object]) -> bytes:
@@ -148,10 +147,18 @@ def _check_config(path: Path, found: Config, asked: Config) -> None:
         raise ValueError(f"{path}: this run was started with another config ({differences}{more}); use another folder")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Wait until the folder's entry of a new file is on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync_folder(path: Path) -> None:
+    """Wait until the folder's entry of the new file `path` is on the disk."""
+    handle = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        raise _located(error, path) from error
     finally:
         os.close(handle)
+
+
+def _located(error: OSError, path: Path) -> OSError:
+    """Return the error with the file's path and the room left on its disk."""
+    free = shutil.disk_usage(path.parent).free
+    return OSError(error.errno, f"{error.strerror} ({free} bytes free)", str(path))
