@@ -82,7 +82,7 @@ class DecordReader:
         # its failures come back as errors, so it need not print them as well
         decord.logging.set_level(decord.logging.QUIET)
         try:
-            reader = decord.VideoReader(str(self.index.path), ctx=decord.cpu(0), num_threads=1)
+            reader = decord.VideoReader(str(self.index.path.absolute()), ctx=decord.cpu(0), num_threads=1)
             self._check(len(reader), self.index.num_frames, "frames")
             starts_U = reader.get_frame_timestamp(unique)[:, 0].tolist()
             frames_UHWC = np.asarray(reader.get_batch(unique).asnumpy())

@@ -11,9 +11,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def local_file(path: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a regular file that can be read (links followed).
-
-    A colon in a name is harmless then: no decoder takes an absolute path for a protocol.
+    """Return the path of a regular file that can be read (links followed), as given.
 
     Raises MediaError for bytes, URLs, missing files, folders, pipes and devices; nothing is opened that could block.
     """
@@ -22,9 +20,9 @@ def local_file(path: str | os.PathLike[str]) -> Path:
     name = os.fspath(path)
     if not isinstance(name, str):
         raise MediaError("not_local", repr(name), "expected the path of a local file as text")
-    absolute = Path(name).absolute()
+    file = Path(name)
     try:
-        mode = absolute.stat().st_mode
+        mode = file.stat().st_mode
     except OSError as error:
         if _URL.match(name):
             raise MediaError("not_local", name, "expected a local file, got a URL; download it first") from error
@@ -33,6 +31,6 @@ def local_file(path: str | os.PathLike[str]) -> Path:
         raise MediaError("missing", repr(name), str(error)) from error
     if not stat.S_ISREG(mode):
         raise MediaError("not_a_file", name, "expected a regular file, got a folder, pipe, socket or device")
-    if not os.access(absolute, os.R_OK):
+    if not os.access(file, os.R_OK):
         raise MediaError("missing", name, "the file may not be read (permissions)")
-    return absolute
+    return file

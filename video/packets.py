@@ -81,7 +81,8 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     Raises MediaError where the file is no container that is read here, holds no video, or fails while it is read.
     """
     try:
-        container = av.open(str(path), options=OPTIONS)
+        # no decoder takes an absolute path for a protocol, whatever colons it has
+        container = av.open(str(path.absolute()), options=OPTIONS)
     except (av.FFmpegError, UnicodeError) as error:
         raise MediaError("not_media", path, f"no video container that is read here ({error_text(error)})") from error
     with container:

@@ -1,5 +1,6 @@
 """Ask a model about media that stay the same over several questions."""
 
+import string
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from models.example import Medium
 
 UNKNOWN = "<unk>"
-# positions kept for questions that are not known yet
-TEXT_ALLOWANCE = 512
+# shares of the trained context kept for questions that are not known yet, and for an answer
+QUESTION_SHARE, ANSWER_SHARE = 8, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +37,24 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer and what it cost. visual, text: tokens read; answered: tokens written; cut: the limit ended it."""
+    """An answer and what it cost. visual, prompt: visual and text tokens read; answered: tokens written.
+
+    limit: the most tokens that could be written; cut: it ended the answer.
+    """
 
     question: str
     text: str
     visual: int
     prompt: int
     answered: int
-    cut: bool
+    limit: int
     seconds: float
     unknown_words: tuple[str, ...] = ()
+
+    @property
+    def cut(self) -> bool:
+        """Tell whether the answer was cut off."""
+        return self.answered == self.limit
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -82,9 +91,14 @@ class Session:
         if self.features_NPE is None:
             self.features_NPE = self._encode(batch.pixels_NCHW)
         streamer = TextStreamer(self.processor.decode, self.processor.template.stop, emit) if emit else None
+        limit = min(self.max_new_tokens, self.processor.spec.context - len(prepared.prompt.ids))
+        if limit < 1:
+            raise ValueError(
+                f"the prompt fills the context: {len(prepared.prompt.ids)} of {self.processor.spec.context} positions"
+            )
         ids_L = self.model.generate(
             batch,
-            self.max_new_tokens,
+            limit,
             stop_ids=self.processor.stop_ids,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -101,7 +115,7 @@ class Session:
             visual=prepared.num_visual,
             prompt=len(prepared.prompt.ids) - prepared.num_visual,
             answered=len(written),
-            cut=len(written) == self.max_new_tokens,
+            limit=limit,
             seconds=time.perf_counter() - started,
             unknown_words=unknown_words(self.processor, question),
         )
@@ -139,21 +153,23 @@ def needed_factor(
 ) -> float:
     """Return the linear RoPE factor that the prompt and its answer need; never below the checkpoint's own.
 
-    It is known before the language model is built. Without a question TEXT_ALLOWANCE positions are kept for text.
+    It is known before the language model is built. Room for an answer is a share of the trained context (or less, where
+    max_new_tokens is less), and so is room for questions that are not known yet.
     """
+    spec = processor.spec
     visual = sum(plan.num_tokens for plan in plans(processor, media, look))
-    text = TEXT_ALLOWANCE
+    text = spec.llm.context // QUESTION_SHARE
     if question is not None:
         turn = Turn(role="user", text=with_media(question, media, look))
         rendered = processor.template.render((turn,), add_generation_prompt=True).text
         # text between media is tokenised in pieces, and a first token may be added
         text = len(processor.encode(rendered)) + 1 + len(media)
-    spec = processor.spec
-    return max(spec.rope_factor, rope_factor(visual + text + max_new_tokens, spec.llm.context))
+    answer = min(max_new_tokens, spec.llm.context // ANSWER_SHARE)
+    return max(spec.rope_factor, rope_factor(visual + text + answer, spec.llm.context))
 
 
 def unknown_words(processor: Processor, question: str) -> tuple[str, ...]:
     """Return the words of a question that the model's vocabulary does not hold; none for subword tokenizers."""
     unknown = processor.tokenizer.token_to_id(UNKNOWN)
-    words = question.replace(PLACEHOLDER, " ").split()
+    words = [word.strip(string.punctuation) for word in question.replace(PLACEHOLDER, " ").split()]
     return tuple(dict.fromkeys(word for word in words if unknown in processor.encode(word)))

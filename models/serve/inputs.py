@@ -1,5 +1,6 @@
 """What the words of a command line are: media files and one question; and how a media file is opened."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,8 +73,8 @@ def open_medium(path: Path, video: VideoSpec, backend: Backend = "auto") -> "Med
 
 
 def _is_file(word: str) -> bool:
-    # a question may be longer than a path may be
-    return len(word) < 4096 and "\0" not in word and Path(word).exists() and not Path(word).is_dir()
+    # os.path, unlike Path, says no to a question that is too long to be a path
+    return os.path.exists(word) and not os.path.isdir(word)  # noqa: PTH110, PTH112
 
 
 def _check_question(word: str) -> None:
@@ -81,7 +82,7 @@ def _check_question(word: str) -> None:
         raise ValueError("the question is empty")
     if "://" in word.split()[0]:
         raise ValueError(f"{word}: expected a local file, got a URL; download it first")
-    if len(word) < 4096 and Path(word).is_dir():
+    if os.path.isdir(word):  # noqa: PTH112
         raise ValueError(f"{word}: is a folder; name the files in it")
     one_word = not any(letter.isspace() for letter in word)
     if Path(word).suffix.lower() in _EXTENSIONS or (one_word and _PATH.search(word)):

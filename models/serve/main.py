@@ -92,9 +92,8 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
     factor = config.rope_factor
     if factor == "auto":
         factor = needed_factor(processor, media, look, inputs.question, config.max_new_tokens)
-    device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(config.seed)
-    model, processor = load(config.source, device=device, rope_factor=factor)
+    model, processor = load(config.source, device=_device(config.device), rope_factor=factor)
     return Session(
         model=model,
         processor=processor,
@@ -105,6 +104,19 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
         top_p=config.top_p,
         history=config.history,
     )
+
+
+def _device(name: str) -> str:
+    import torch
+
+    gpu = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if gpu else "cpu"
+    if name.split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {name!r}")
+    if name != "cpu" and not gpu:
+        raise ValueError(f"device: {name} was asked for, but torch finds no GPU here")
+    return name
 
 
 def _settings(cls: type[T], given: dict[str, Any] | None, own: T, chosen: dict[str, str], group: str) -> T | None:

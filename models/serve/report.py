@@ -24,7 +24,8 @@ def tokens_line(session: Session, answer: Answer) -> str:
     room = f"context {spec.context:,}" + (f" (RoPE x{spec.rope_factor:g})" if spec.rope_factor != 1 else "")
     notes = [f"{used} | {room} | {answer.seconds:.1f} s"]
     if answer.cut:
-        notes.append(f"cut off after max_new_tokens={session.max_new_tokens}")
+        what = f"max_new_tokens={answer.limit}" if answer.limit == session.max_new_tokens else "the end of the context"
+        notes.append(f"cut off by {what}")
     if answer.unknown_words:
         notes.append(f"not in this model's vocabulary: {', '.join(answer.unknown_words)}")
     return "\n".join(notes)
