@@ -114,5 +114,5 @@ def test_offsets_into_rows_are_64_bit(name: str, expected: int) -> None:
     """Every block of numbers (features, ends, gradients, outputs) is addressed by 64-bit offsets."""
     text = compiled(name, "bf16", 4096, "sm_90").asm["ttir"]
     blocks = re.findall(r"tt\.addptr .* : tensor<\d+x\d+x!tt\.ptr<bf16>>, tensor<\d+x\d+x(i\d+)>", text)
-    # forward: a copy, an end vector, four taps, an output; features' gradient: a load, an output; ends' gradient: a load
+    # forward: a copy, an end vector, four taps, an output; features' gradient: a load, an output; ends' one: a load
     assert blocks == ["i64"] * expected
