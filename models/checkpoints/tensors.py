@@ -1,6 +1,7 @@
 """Tensors of a folder, read one at a time and written in shards. No code in a file is ever run."""
 
 import json
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -119,7 +120,10 @@ def _read_safetensors(path: Path) -> dict[str, Callable[[], Tensor]]:
 
 
 def _read_torch(path: Path) -> dict[str, Callable[[], Tensor]]:
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path}: holds more than tensors, and code in a file is never run") from error
     return {key: _reader(state, key) for key in state}
 
 

@@ -18,6 +18,8 @@ def build_llm(config: PreTrainedConfig, dtype: torch.dtype, initialise: bool = T
     """
     with nullcontext() if initialise else no_init_weights():
         llm = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    # building without initialisation skips the tying of words and output layer, too
+    llm.tie_weights()
     # the caller names its stop tokens and its sampling: nothing comes from the config behind its back
     llm.generation_config = GenerationConfig()
     return llm

@@ -1,7 +1,10 @@
 """Logits and greedy text of a loaded llava-hf folder, against transformers' own model and processor."""
 
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -124,6 +127,19 @@ def test_mix_of_no_one_and_several_images(theirs, ours, tiny_image):
     images = [tiny_image(*size, seed=i) for i, size in enumerate([(80, 60), (10, 10), (62, 250), (300, 40)])]
     examples = [example(0, images[:1], "One."), example(1, images[1:], "Three: which?"), example(2, [], "None at all.")]
     assert_same_logits(theirs, ours, examples)
+
+
+@pytest.mark.parametrize("inner", ["", "vision_model."])
+def test_names_inside_the_model_are_read_too(theirs, ours, tmp_path, inner):
+    # transformers 4.52 and later wrote these, the tower with its inner name
+    folder = tmp_path / "inner"
+    shutil.copytree(theirs[2], folder)
+    state = theirs[0].state_dict()
+    renamed = {key.replace("model.vision_tower.", f"model.vision_tower.{inner}"): value for key, value in state.items()}
+    save_file(renamed, folder / "model.safetensors")
+    read, _ = load(folder)
+    expected = ours[0].state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in read.state_dict().items())
 
 
 def test_greedy_text_is_equal(theirs, ours, tiny_image):
