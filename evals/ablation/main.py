@@ -1,43 +1,32 @@
 """anyres-ablate: run a sweep over any configuration keys, or price it without weights."""
 
-import hashlib
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from anyres.grid import GridSpec
+from anyres.media_size import parse_size
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
-from conf.own import for_hydra, settings
-from conf.schema import AblateConfig, PlanConfig
-from evals.ablation.axes import Ablation, Cell, baseline, cells
+from conf.own import for_hydra
+from conf.schema import AblateConfig
+from conf.sweep import Planned, plan_cells, sweep_folder
+from evals.ablation.axes import baseline
 from evals.ablation.console import price_text, sweep_text
-from evals.ablation.planner import CellPrice, Setting, SizedMedium, SizedSample, price_sweep, with_text
-from evals.main import build_task
+from evals.ablation.planner import CellPrice, PricePoint, SizedMedium, SizedSample, price_sweep
 from evals.run import choose
-from evals.task import Task
-from models.spec import ModelSpec
-from video.clip import VideoSpec
+from evals.sample import Media, Sample
 
-# settings that do not change an answer: sweeps that differ only in these share a folder
-_FREE = ("batch", "blind", "cache_folder", "cache_mib", "out", "plan_only", "text_tokens")
-# longer than any prompt: the context of a model that may read beyond its own
-_ANY_LENGTH = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """One cell with its configuration, the task it asks and the setting that it plans by."""
-
-    cell: Cell
-    config: AblateConfig
-    task: Task
-    setting: Setting
+if TYPE_CHECKING:
+    from evals.ablation.loaded import LoadedModels
+    from evals.ablation.output import SweepOutput
+    from evals.ablation.runner import SweepRun
+    from evals.ablation.sizes import Sizes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,47 +53,71 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def plan_cells(ablation: Ablation, overrides: Sequence[str]) -> list[Planned]:
-    """Return every cell composed and built: what the user said first, then what the cell sets."""
-    specs: dict[str, ModelSpec] = {}
-    tasks: dict[str, Task] = {}
-    return [_plan_cell(cell, overrides, specs, tasks) for cell in cells(ablation)]
-
-
 def price(points: Sequence[Planned], words: Sequence[str] = ()) -> tuple[CellPrice, ...]:
-    """Return what each point costs: over the sizes and files named on the command line, else over the task's samples.
+    """Return what each point costs: over the sizes and files named on the command line, else over its task's samples.
 
-    Raises ValueError when points ask different samples or none has readable media.
+    Raises ValueError for a word that is neither a size nor a readable file, and for a task without readable media.
     """
-    first = points[0]
-    samples = [_named(word) for word in words] if words else _of_task(first.task, first.config.limit)
-    if any(point.task is not first.task for point in points):
-        prices = [price([point], words)[0] for point in points]
-        return tuple(prices)
-    return price_sweep([point.setting for point in points], with_text(samples, first.config.text_tokens))
+    from evals.ablation.sizes import Sizes
+
+    sizes = Sizes()
+    named = [_named(word, sizes) for word in words]
+    of_task: dict[int, list[SizedSample]] = {}
+    priced = []
+    for point in points:
+        if not words and id(point.task) not in of_task:
+            of_task[id(point.task)] = _of_task(point, sizes)
+        samples = [replace(one, text_tokens=point.config.text_tokens) for one in named or of_task[id(point.task)]]
+        priced.append(PricePoint(setting=point.setting, samples=tuple(samples)))
+    return price_sweep(priced)
 
 
 def run(points: Sequence[Planned], composed: Composed) -> str:
     """Run the sweep, write its folder, and return what the terminal shows."""
     # loading torch and transformers takes seconds: not for --help, not for prices
+    from evals.ablation.output import write_report, write_tables
+
+    config, start = points[0].config, time.perf_counter()
+    models, folder = open_models(config), sweep_folder(composed, config)
+    done, output = measure(points, models, folder)
+    write_tables(folder, output)
+    record = {
+        "sweep": json.dumps([point.cell.overrides for point in points]),
+        "task": json.dumps(config.task),
+        **models.record(),
+        "answers": done.counts.text,
+        "seconds of this run": f"{time.perf_counter() - start:.1f}",
+    }
+    subtitle = f"{points[0].setting.spec.name} on {points[0].task.name}"
+    report = write_report(folder, config.ablation.title, subtitle, [output], record)
+    return f"\n{sweep_text(output.rows, config.ablation.title)}\n\n{report}"
+
+
+def open_models(config: AblateConfig) -> "LoadedModels":
+    """Return what will hold the models of a sweep, on its device."""
     import torch
 
-    from evals.ablation.loaded import LoadedModels, flops_of
-    from evals.ablation.output import describe, write_report, write_tables
-    from evals.ablation.runner import SweepPoint, run_sweep
+    from evals.ablation.loaded import LoadedModels
 
-    config = points[0].config
-    start = time.perf_counter()
-    device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    models = LoadedModels(
-        device=device,
+    return LoadedModels(
+        device=config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu",
         dtype=None if config.dtype is None else dtypes[config.dtype],
         reader=config.reader,
         cache_mib=config.cache_mib,
         cache_folder=None if config.cache_folder is None else Path(config.cache_folder),
     )
-    folder = sweep_folder(composed, config)
+
+
+def measure(
+    points: Sequence[Planned], models: "LoadedModels", folder: Path, intro: str = ""
+) -> "tuple[SweepRun, SweepOutput]":
+    """Return the answers of a sweep, its ledgers in `folder`, and what its tables and its section of a report say."""
+    from evals.ablation.loaded import flops_of
+    from evals.ablation.output import describe
+    from evals.ablation.runner import SweepPoint, run_sweep
+
+    config = points[0].config
     sweep = [
         SweepPoint(
             setting=point.setting,
@@ -115,96 +128,23 @@ def run(points: Sequence[Planned], composed: Composed) -> str:
         for index, point in enumerate(points)
     ]
     done = run_sweep(sweep, models.answerer, folder, flops_of=flops_of, batching=config.batch, limit=config.limit)
-    ablation = config.ablation
-    output = describe(ablation, [point.cell for point in points], done, baseline(ablation))
-    write_tables(folder, output)
-    record = {
-        "sweep": json.dumps([point.cell.overrides for point in points]),
-        "task": json.dumps(config.task),
-        **models.record(),
-        "answers": f"{done.counts.wanted}: {done.counts.shared} from equal plans, {done.counts.resumed} from before",
-        "seconds of this run": f"{time.perf_counter() - start:.1f}",
-    }
-    subtitle = f"{points[0].setting.spec.name} on {points[0].task.name}"
-    report = write_report(folder, ablation.title, subtitle, [output], record)
-    return f"\n{sweep_text(output.rows, ablation.title)}\n\n{report}"
+    cells = [point.cell for point in points]
+    return done, describe(config.ablation, cells, done, baseline(config.ablation), intro)
 
 
-def sweep_folder(composed: Composed, config: AblateConfig) -> Path:
-    """Return the folder asked for, or one named for everything that changes an answer."""
-    if config.out is not None:
-        return Path(config.out)
-    settled = {key: value for key, value in composed.mapping.items() if key not in _FREE}
-    digest = hashlib.sha256(json.dumps([settled, composed.chosen], sort_keys=True).encode()).hexdigest()[:8]
-    name = f"{config.ablation.name}-{config.task['name']}-{Path(config.source).name}-{digest}"
-    return Path("runs") / "ablate" / name
-
-
-def _plan_cell(cell: Cell, overrides: Sequence[str], specs: dict[str, ModelSpec], tasks: dict[str, Task]) -> Planned:
-    words = [for_hydra(word) for word in (*overrides, *cell.overrides)]
-    (composed,) = compose("ablate", words)
-    config = build(AblateConfig, composed.mapping)
-    if config.source not in specs:
-        specs[config.source] = _own_spec(config)
-    name = json.dumps(config.task, sort_keys=True)
-    if name not in tasks:
-        tasks[name] = build_task(config.task)
-    setting = _setting(cell, config, composed, specs[config.source])
-    return Planned(cell=cell, config=config, task=tasks[name], setting=setting)
-
-
-def _setting(cell: Cell, config: AblateConfig, composed: Composed, own: ModelSpec) -> Setting:
-    for part in ("encoder", "llm"):
-        if composed.chosen.get(part, "None") != "None" and not _is_preset(config):
-            raise ValueError(f"{part}={composed.chosen[part]}: {config.source} brings its own; set model= instead")
-    llm = config.llm or own.llm
-    spec = replace(
-        own,
-        encoder=config.encoder or own.encoder,
-        llm=replace(llm, context=_ANY_LENGTH) if config.beyond_context else llm,
-        grid=settings(GridSpec, config.grid, own.grid, composed.chosen, "grid") or own.grid,
-        video=settings(VideoSpec, config.video, own.video, composed.chosen, "video") or own.video,
-        rope_factor=own.rope_factor if config.rope_factor is None else config.rope_factor,
-    )
-    return Setting(name=cell.setting, spec=spec, weights=config.source, wiring=config.wiring)
-
-
-def _own_spec(config: AblateConfig) -> ModelSpec:
-    """Return the spec of a checkpoint, or of a preset when only planning."""
-    if _is_preset(config):
-        (composed,) = compose("plan", [f"model={config.source}"])
-        return build(PlanConfig, composed.mapping).spec
-    from models.build import POCKET
-    from models.checkpoints.load import read_checkpoint
-
-    return read_checkpoint(POCKET if config.source == "pocket" else Path(config.source)).spec
-
-
-def _is_preset(config: AblateConfig) -> bool:
-    return config.plan_only and not Path(config.source).is_dir()
-
-
-def _named(word: str) -> SizedSample:
+def _named(word: str, sizes: "Sizes") -> SizedSample:
     """Return a size or a file of the command line as a sample."""
-    from anyres.media_size import parse_size
-    from evals.ablation.sizes import Sizes
-    from evals.sample import Media, Sample
-
     size = parse_size(word)
     if size is not None:
         return SizedSample(id=word, media=(SizedMedium(key=word, size=size),))
-    sample = Sample(id=word, media=(Media.file(Path(word)),), question="?", answers=("?",))
-    sized = Sizes().sample(sample)
+    sized = sizes.sample(Sample(id=word, media=(Media.file(Path(word)),), question="?", answers=("?",)))
     if sized is None:
         raise ValueError(f"{word}: not a size like 640x480 (WIDTHxHEIGHT), and no image or clip that can be read")
     return sized
 
 
-def _of_task(task: Task, limit: int | None) -> list[SizedSample]:
-    from evals.ablation.sizes import Sizes
-
-    sizes = Sizes()
-    found = [sizes.sample(sample) for sample in choose(task, limit)]
+def _of_task(point: Planned, sizes: "Sizes") -> list[SizedSample]:
+    found = [sizes.sample(sample) for sample in choose(point.task, point.config.limit)]
     readable = [sample for sample in found if sample is not None]
     if len(readable) < len(found):
         print(f"{len(found) - len(readable)} of {len(found)} samples have media that cannot be read", file=sys.stderr)
@@ -213,7 +153,7 @@ def _of_task(task: Task, limit: int | None) -> list[SizedSample]:
 
 def _prices_text(prices: Sequence[CellPrice], as_json: bool) -> str:
     if as_json:
-        return "[\n" + ",\n".join(json.dumps({**asdict(price), "flops": price.flops}) for price in prices) + "\n]"
+        return "[\n" + ",\n".join(json.dumps({**asdict(cell), "flops": cell.flops}) for cell in prices) + "\n]"
     return price_text(prices)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from anyres.cost import encoder_flops, prefill_flops, projector_flops
 from anyres.geometry import HW
@@ -44,6 +44,14 @@ class SizedSample:
     id: str
     media: tuple[SizedMedium, ...]
     text_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricePoint:
+    """A setting and the samples that it is asked."""
+
+    setting: Setting
+    samples: tuple[SizedSample, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,29 +125,15 @@ class Planner:
         return self._digests[key]
 
 
-def price_sweep(settings: Sequence[Setting], samples: Sequence[SizedSample]) -> tuple[CellPrice, ...]:
-    """Return the price of each setting in order, earlier ones paying for what later ones share.
+def price_sweep(points: Sequence[PricePoint]) -> tuple[CellPrice, ...]:
+    """Return the price of each point in order, earlier ones paying for what later ones share.
 
-    Raises ValueError without samples.
+    Raises ValueError for a point without samples.
     """
-    if not samples:
-        raise ValueError("price_sweep: no samples to price")
     planner = Planner()
-    answered: dict[str, set[str]] = {sample.id: set() for sample in samples}
+    answered: set[tuple[str, str]] = set()
     encoded: set[tuple[object, ...]] = set()
-    return tuple(_price_cell(planner, setting, samples, answered, encoded) for setting in settings)
-
-
-def smaller(samples: Sequence[SizedSample], limit: int) -> tuple[SizedSample, ...]:
-    """Return at most `limit` samples, evenly spaced over the whole list."""
-    if limit <= 0 or limit >= len(samples):
-        return tuple(samples)
-    return tuple(samples[i * len(samples) // limit] for i in range(limit))
-
-
-def with_text(samples: Sequence[SizedSample], text_tokens: int) -> tuple[SizedSample, ...]:
-    """Return the samples with the same number of text positions each, for pricing without a tokenizer."""
-    return tuple(replace(sample, text_tokens=text_tokens) for sample in samples)
+    return tuple(_price_cell(planner, point, answered, encoded) for point in points)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -154,13 +148,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def _price_cell(
-    planner: Planner,
-    setting: Setting,
-    samples: Sequence[SizedSample],
-    answered: dict[str, set[str]],
-    encoded: set[tuple[object, ...]],
+    planner: Planner, point: PricePoint, answered: set[tuple[str, str]], encoded: set[tuple[object, ...]]
 ) -> CellPrice:
-    spec = setting.spec
+    setting, samples, spec = point.setting, point.samples, point.setting.spec
+    if not samples:
+        raise ValueError(f"price_sweep: no samples to price at {setting.name!r}")
     tokens: list[int] = []
     tiles = new_tiles = shared = llm = to_run = over = 0
     for sample in samples:
@@ -174,11 +166,11 @@ def _price_cell(
         tiles += sample_tiles
         llm += flops
         over += sequence > spec.context
-        key = planner.key(sample, setting)
-        if key in answered[sample.id]:
+        key = (sample.id, planner.key(sample, setting))
+        if key in answered:
             shared += 1
             continue
-        answered[sample.id].add(key)
+        answered.add(key)
         fresh = _new_tiles(sample, planned, setting, encoded)
         new_tiles += fresh
         to_run += flops + encoder_flops(spec.encoder, fresh)

@@ -43,6 +43,11 @@ class Counts:
     shared: int
     resumed: int
 
+    @property
+    def text(self) -> str:
+        """Return the counts in words."""
+        return f"{self.wanted} answers, {self.shared} from equal plans, {self.resumed} from before"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRun:

@@ -11,7 +11,7 @@ from anyres.grid import GridSpec
 from anyres.plan import plan_image
 from evals.ablation.axes import Ablation, Axis, Cell, Point, baseline, cells
 from evals.ablation.pareto import pareto_front
-from evals.ablation.planner import Planner, Setting, SizedMedium, SizedSample, price_sweep
+from evals.ablation.planner import Planner, PricePoint, Setting, SizedMedium, SizedSample, price_sweep
 from evals.ablation.wiring import end_places, rewire, tile_order
 from models.encoders.spec import EncoderSpec
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
@@ -94,7 +94,9 @@ def test_bad_axes_are_refused() -> None:
 
 def test_price_by_hand() -> None:
     # 168 x 168 at 3x3 tiles of 56 px, 4 x 4 tokens: overview 16, detail 12 rows of 12 + 1: 172 tokens, 10 tiles
-    (price,) = price_sweep([setting("3x3", [(3, 3)])], [image("a", 168, 168, 20), image("b", 168, 168, 20)])
+    (price,) = price_sweep(
+        [PricePoint(setting=setting("3x3", [(3, 3)]), samples=(image("a", 168, 168, 20), image("b", 168, 168, 20)))]
+    )
     assert (price.tokens_mean, price.tokens_median, price.tokens_max) == (172, 172, 172)
     assert (price.tiles, price.new_tiles, price.shared, price.over_context) == (20, 20, 0, 0)
     llm = prefill_flops(LLM, 192) + projector_flops(spec([]).projector, 160)
@@ -105,7 +107,8 @@ def test_price_by_hand() -> None:
 def test_equal_plans_run_once_and_tiles_are_encoded_once() -> None:
     # a 56 x 56 image takes 1x1 from both lists, so its second point is known; the 112 x 112 one takes 2x2 there
     settings = [setting("up to 1x1", [(1, 1)]), setting("up to 2x2", [(1, 1), (2, 2)])]
-    first, second = price_sweep(settings, [image("small", 56, 56), image("large", 112, 112)])
+    samples = (image("small", 56, 56), image("large", 112, 112))
+    first, second = price_sweep([PricePoint(setting=one, samples=samples) for one in settings])
     assert (first.shared, first.new_tiles) == (0, 2 + 2 - 2)
     # overview and 1x1 detail have the same content box, so they are one tile; then 4 more for 2x2
     assert (second.shared, second.tiles, second.new_tiles) == (1, 2 + 5, 4)
@@ -136,13 +139,15 @@ def test_keys_differ_with_everything_an_answer_depends_on() -> None:
 
 
 def test_samples_beyond_the_context_are_counted() -> None:
-    (price,) = price_sweep([setting("3x3", [(3, 3)])], [image("a", 168, 168, 84), image("b", 168, 168, 85)])
+    (price,) = price_sweep(
+        [PricePoint(setting=setting("3x3", [(3, 3)]), samples=(image("a", 168, 168, 84), image("b", 168, 168, 85)))]
+    )
     assert price.over_context == 1
 
 
 def test_pricing_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no samples"):
-        price_sweep([setting("3x3", [(3, 3)])], [])
+        price_sweep([PricePoint(setting=setting("3x3", [(3, 3)]), samples=())])
 
 
 def test_wiring_none_changes_nothing() -> None:
