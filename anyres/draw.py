@@ -36,7 +36,8 @@ def draw_media(media: Sequence[PlannedMedium], frames: Sequence[Sequence[Frame]]
     for panel in panels:
         sheet.paste(panel, (0, top))
         top += panel.height
-    sheet.save(path)
+    # for formats with loss: sharp text and thin lines
+    sheet.save(path, quality=90, subsampling=0)
 
 
 def draw_medium(medium: PlannedMedium, frames: Sequence[Frame]) -> Image.Image:

@@ -11,7 +11,7 @@ from anyres.plan import Segment, VisualPlan
 Row = dict[str, Any]
 
 _COUNTS = ("encoded", "cropped", "resampled", "row ends", "tokens")
-_HEAD = ("input", "size", "grid", "tiles", *_COUNTS, "context", "RoPE", "TFLOPs")
+_HEAD = ("input", "size", "grid", "tiles", *_COUNTS, "context", "RoPE", "FLOPs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +84,13 @@ def _cells(medium: PlannedMedium) -> tuple[str, ...]:
         *(f"{count:,}" for count in steps.values()),
         f"{100 * medium.price.context_share:.1f}%",
         f"x{medium.rope_factor:g}",
-        f"{medium.price.flops / 1e12:.2f}",
+        _with_unit(medium.price.flops),
     )
+
+
+def _with_unit(flops: int) -> str:
+    scale, unit = next(((10**e, u) for e, u in ((12, "T"), (9, "G"), (6, "M")) if flops >= 10**e), (1, ""))
+    return f"{flops / scale:.3g} {unit}".rstrip() if flops < 10**15 else f"{flops / scale:,.0f} {unit}"
 
 
 def _aligned(cell: str, column: int, width: int) -> str:
