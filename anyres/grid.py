@@ -87,13 +87,14 @@ def choose_layout(image: HW, grid: GridSpec, tile: TileSpec) -> HW:
     a hair below W and then truncates to W - 1.
     """
     check_image(image)
-    best, best_kept, best_waste = None, 0, float("inf")
+    h, w = image
+    best, best_kept, best_waste = None, 0, 0
     for layout in _in_order(grid):
-        canvas = layout.times(tile.px)
-        scale = min(canvas.w / image.w, canvas.h / image.h)
+        canvas_h, canvas_w = layout.h * tile.px, layout.w * tile.px
+        scale = min(canvas_w / w, canvas_h / h)
         # upscaling earns nothing
-        kept = min(int(image.w * scale) * int(image.h * scale), image.area)
-        waste = canvas.area - kept
+        kept = min(int(w * scale) * int(h * scale), h * w)
+        waste = canvas_h * canvas_w - kept
         if best is None or kept > best_kept or (kept == best_kept and waste < best_waste):
             best, best_kept, best_waste = layout, kept, waste
     if best is None:
