@@ -62,8 +62,8 @@ def build_model(
             f"and projector.dim_out {spec.projector.dim_out}"
         )
     return LMM(
-        build_encoder(spec.encoder).to(dtype),
-        build_projector(spec.projector).to(dtype),
+        build_encoder(spec.encoder, dtype=dtype, initialise=initialise),
+        build_projector(spec.projector, dtype=dtype),
         build_llm(config, dtype, initialise),
         num_ends=num_ends,
     )

@@ -61,6 +61,7 @@ def read_official(folder: Path) -> Checkpoint:
     Raises ValueError naming the key or file that is missing or not supported.
     """
     config, where = read_json(folder / "config.json"), str(folder / "config.json")
+    _refuse(config, where)
     files = read_tensors(folder)
     tower = find_tower(folder, config, files)
     projector = _projector(config, tower.spec.dim, config["hidden_size"], where)
@@ -94,6 +95,15 @@ def _renamed(files: LazyTensors, layout: Layout) -> LazyTensors:
     # the tower has its own reader, since it may also lie elsewhere
     keys = [key for key in files if not key.startswith("model.vision_tower.")]
     return files.renamed(rename(keys, layout, "anyres"))
+
+
+def _refuse(config: Config, where: str) -> None:
+    """Raise ValueError for switches of the official code that change what the model reads and have no place here."""
+    for key in ("mm_use_im_start_end", "mm_use_im_patch_token", "add_faster_video"):
+        if config.get(key):
+            raise ValueError(f"{where}: {key} true is not supported")
+    if config.get("mm_resampler_type") not in (None, "spatial_pool"):
+        raise ValueError(f"{where}: mm_resampler_type {config['mm_resampler_type']!r} is none of null, spatial_pool")
 
 
 def _llm(config: Config, where: str) -> dict[str, Any]:

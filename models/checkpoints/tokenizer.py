@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from models.checkpoints.format import TOKENIZER, read_tokenizer
+from models.checkpoints.format import TOKENIZER, read_json, read_tokenizer
 
-SENTENCEPIECE = "tokenizer.model"
+SENTENCEPIECE, SETTINGS = "tokenizer.model", "tokenizer_config.json"
 
 
 def find_tokenizer(folder: Path) -> Tokenizer:
@@ -31,5 +31,8 @@ def _converted(folder: Path) -> Tokenizer:
         ) from error
     from transformers import LlamaTokenizer
 
+    # transformers 5 takes silence for no <s> in front, the class that these folders were made with for one
+    add_bos = read_json(folder / SETTINGS).get("add_bos_token", True) if (folder / SETTINGS).is_file() else True
     # the class is named, so neither config.json nor the folder's name has a say
-    return LlamaTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    converted = LlamaTokenizer.from_pretrained(folder, local_files_only=True, add_bos_token=add_bos)
+    return converted.backend_tokenizer

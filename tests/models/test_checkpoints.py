@@ -398,6 +398,8 @@ class TestOfficial:
             ("mm_patch_merge_type", "spatial_maxpool2x2", "mm_patch_merge_type 'spatial_maxpool2x2'"),
             ("image_aspect_ratio", "highres", "image_aspect_ratio 'highres'"),
             ("mm_projector_type", "pooler", "mm_projector_type 'pooler'"),
+            ("mm_use_im_start_end", True, "mm_use_im_start_end true is not supported"),
+            ("mm_resampler_type", "perceiver", "mm_resampler_type 'perceiver'"),
             ("mm_spatial_pool_mode", "max", "mm_spatial_pool_mode 'max'"),
             ("mm_vision_select_feature", "cls_patch", "mm_vision_select_feature 'cls_patch'"),
             ("image_grid_pinpoints", [[42, 84], [42, 80]], r"image_grid_pinpoints\[1\].*42 pixels, got \[42, 80\]"),
