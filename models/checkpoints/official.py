@@ -69,14 +69,14 @@ def read_official(folder: Path) -> Checkpoint:
     tokenizer = find_tokenizer(folder)
     written_here = config.get("anyres", {})
     llm = llm_config(unscale_rope(_llm(config, where), written_here.get("rope_factor", 1.0)))
-    grid = _grid(config, tower.spec, where)
+    grid = grid_of(config, tower.spec, where)
     spec = ModelSpec(
         name=folder.name,
         encoder=tower.spec,
         projector=projector,
         llm=llm_spec(llm),
         grid=grid,
-        video=_video(config, tower.spec, where),
+        video=video_of(config, tower.spec, where),
         template=written_here["template"] if written_here else template_name(llm.model_type, tokenizer),
         rope_factor=written_here.get("rope_factor", 1.0),
         # the release that caps tiles (anyres_max) pads images that share a prompt
@@ -131,7 +131,8 @@ def _projector(config: Config, dim_in: int, dim_out: int, where: str) -> Project
     return ProjectorSpec(kind=kind, dim_in=dim_in, dim_out=dim_out)
 
 
-def _grid(config: Config, encoder: EncoderSpec, where: str) -> GridSpec:
+def grid_of(config: Config, encoder: EncoderSpec, where: str) -> GridSpec:
+    """Return how the released code tiles an image and merges its tokens, thin images included."""
     aspect, merge = config.get("image_aspect_ratio") or "square", config.get("mm_patch_merge_type", "flat")
     base = "none" if merge.endswith("_nobase") else "squash"
     kind = merge.removesuffix("_nobase")
@@ -147,10 +148,12 @@ def _grid(config: Config, encoder: EncoderSpec, where: str) -> GridSpec:
         raise ValueError(f"{where}: image_aspect_ratio {aspect!r} is none of pad, square, anyres, anyres_max_N")
     grids = layouts(config.get("image_grid_pinpoints") or (), encoder.tile_px, f"{where}: image_grid_pinpoints")
     target = int(found.group(1)) if found.group(1) and kind == "spatial_unpad" else None
-    return GridSpec(layouts=grids, overview=base, merge=kind, target_tiles=target)
+    thin = config["anyres"]["thin"] if "anyres" in config else "released"
+    return GridSpec(layouts=grids, overview=base, merge=kind, target_tiles=target, thin=thin)
 
 
-def _video(config: Config, encoder: EncoderSpec, where: str) -> VideoSpec:
+def video_of(config: Config, encoder: EncoderSpec, where: str) -> VideoSpec:
+    """Return how the released code pools and closes frames."""
     pooled_first = config.get("mm_resampler_type") == "spatial_pool"
     mode = config.get("mm_spatial_pool_mode", "average" if pooled_first else "bilinear")
     if mode not in ("average", "bilinear"):

@@ -18,8 +18,8 @@ from models.spec import ModelSpec
 def write_official(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint with the official tensor names, its tower among the weights; config.json last.
 
-    The tower's config lies in the sub-folder vision_tower. config.json records the template under "anyres". Raises
-    ValueError for what the official layout cannot hold.
+    The tower's config lies in the sub-folder vision_tower. config.json records under "anyres" what it has no key for.
+    Raises ValueError for what the official layout cannot hold.
     """
     spec = checkpoint.spec
     grid = _grid_keys(spec)
@@ -52,7 +52,7 @@ def write_official(folder: Path, checkpoint: Checkpoint) -> None:
         "tokenizer_model_max_length": spec.context,
         **grid,
         **_video_keys(spec),
-        "anyres": {"template": spec.template, "rope_factor": spec.rope_factor},
+        "anyres": {"template": spec.template, "rope_factor": spec.rope_factor, "thin": spec.grid.thin},
     }
     write_json(folder / "config.json", config)
 
