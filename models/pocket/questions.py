@@ -30,7 +30,7 @@ def place(item: Item) -> str:
 
 def ask(scene: Scene) -> list[Question]:
     """Return every question that this scene can answer, in a fixed order."""
-    if scene.kind in ("page", "odd", "count", "chart"):
+    if scene.kind in _PAGES:
         return _PAGES[scene.kind](scene)
     return _order(scene, "line" if scene.kind == "list" else "frame")
 
@@ -97,4 +97,8 @@ def _order(scene: Scene, unit: str) -> list[Question]:
     return questions
 
 
-_PAGES = {"page": _page, "odd": _odd, "count": _count, "chart": _chart}
+def _corner(scene: Scene) -> list[Question]:
+    return [question for question in _page(scene) if question.task != "position"]
+
+
+_PAGES = {"page": _page, "corner": _corner, "odd": _odd, "count": _count, "chart": _chart}

@@ -15,7 +15,6 @@ from models.pocket.sources import Mix, answer_source, patch_source
 from models.pocket.teachers import PatchWords, PlacedAnswers
 from models.spec import ModelSpec
 from models.training.loop import DataSource, train
-from models.training.objective import Objective
 from models.training.stage import StageSpec
 
 # root mean square of word vectors and projected patches when the decoder starts
@@ -43,18 +42,26 @@ def run(recipe: PocketRecipe, spec: ModelSpec, say: Callable[[str], None]) -> Pa
     """
     torch.set_num_threads(recipe.threads)
     model, processor = fresh(spec, recipe.seed)
+    # later stages go on with the teachers of earlier ones
+    objectives = _objectives(spec, recipe.seed)
     for index, stage in enumerate(recipe.stages):
+        if stage.objective not in objectives:
+            known = sorted(objectives)
+            raise ValueError(f"stage {stage.name!r}: objective {stage.objective!r}, expected one of {known}")
+        objective = objectives[stage.objective]
         folder = recipe.folder / f"{index}-{stage.name}"
         done = folder / "done.pt"
         if done.exists():
-            model.load_state_dict(torch.load(done, weights_only=True))
+            state = torch.load(done, weights_only=True)
+            model.load_state_dict(state["model"])
+            objective.load_state_dict(state["teacher"])
             say(f"{stage.name}: already done")
             continue
         say(f"{stage.name}: {stage.steps} steps")
-        train(stage, model, _objective(stage, model), _data(stage, recipe), folder, say=say)
+        train(stage, model, objective, _data(stage, recipe), folder, say=say)
         if stage.objective == "patch_words":
             balance(model, patch_source(stage.seed, 128)(0).pixels_NCHW)
-        torch.save(model.state_dict(), done)
+        torch.save({"model": model.state_dict(), "teacher": objective.state_dict()}, done)
     save(recipe.folder / "model", model, processor, dtype="float16")
     return recipe.folder / "model"
 
@@ -77,13 +84,9 @@ def balance(model: LMM, pixels_NCHW: torch.Tensor) -> None:
     model.ends_KD.copy_(F.normalize(model.ends_KD, dim=-1) * BALANCED_RMS * words.shape[-1] ** 0.5)
 
 
-def _objective(stage: StageSpec, model: LMM) -> Objective:
-    torch.manual_seed(stage.seed)
-    if stage.objective == "patch_words":
-        return PatchWords(model.encoder.spec.dim)
-    if stage.objective == "placed_answers":
-        return PlacedAnswers(model.projector.spec.dim_out)
-    raise ValueError(f"stage {stage.name!r}: objective {stage.objective!r}, expected patch_words or placed_answers")
+def _objectives(spec: ModelSpec, seed: int) -> dict[str, PatchWords | PlacedAnswers]:
+    torch.manual_seed(seed)
+    return {"patch_words": PatchWords(spec.encoder.dim), "placed_answers": PlacedAnswers(spec.llm.hidden)}
 
 
 def _data(stage: StageSpec, recipe: PocketRecipe) -> DataSource:

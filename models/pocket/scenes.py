@@ -26,7 +26,7 @@ _COLOR_NAMES = tuple(COLORS)
 class Scene:
     """One drawing: pixels [h, w, 3] uint8, its items in reading order and the layout kind.
 
-    kind: "page", "odd", "count", "chart", "list", "strip"; `focus` is the name a question is about, where one is.
+    kind: "page", "corner", "odd", "count", "chart", "list", "strip"; `focus` is the name a question is about, where one is.
     """
 
     pixels_HW3: np.ndarray
@@ -109,6 +109,17 @@ def page(rng: Random, font: str, count: int | None = None) -> Scene:
         for cell, (name, color) in zip(sorted(cells), pairs, strict=True)
     ]
     return _finish(image, items, "page")
+
+
+def corner(rng: Random, font: str) -> Scene:
+    """Return a 56 px part of a page, 2 x 2 cells, with 2 to 4 items: one tile, the shortest sequence to learn from."""
+    image = background(rng, FRAME_PX, FRAME_PX)
+    pairs = pick_names(rng, rng.randint(2, 4), ("shape", "word", "number"))
+    items = [
+        draw_item(image, rng, name, color, cell_area(*divmod(cell, 2)), font, PAGE_SIZES)
+        for cell, (name, color) in zip(sorted(rng.sample(range(4), len(pairs))), pairs, strict=True)
+    ]
+    return _finish(image, items, "corner")
 
 
 def odd(rng: Random, font: str) -> Scene:

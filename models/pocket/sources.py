@@ -39,9 +39,11 @@ PAGES: tuple[tuple[Callable[[Random, str], Scene], int], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One way a batch's images are planned and how often: `frames` > 0 makes them strips of up to that many frames.
+    """One way a batch's images are drawn and planned, and how often.
 
-    targets: token targets of the detail map, one drawn per batch; empty for none.
+    A page under `grid` (0, 0: the overview alone), with or without the overview; with frames (a, b) above 0 a strip of a
+    to b frames, with (0, 0) a page; `corner`: one tile of a page. targets: token targets of the detail map, one drawn
+    per batch; empty for none.
     """
 
     weight: float
@@ -49,15 +51,21 @@ class View:
     overview: bool = True
     frames: tuple[int, int] = (0, 0)
     targets: tuple[int, ...] = ()
+    corner: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """A training mix: views, weights of the tasks asked, and how many questions share an image at most."""
+    """A training mix: views, weights of the tasks asked, and how many questions share an image at most.
+
+    together: share of batches in which the questions of an image are the turns of one conversation; in the others each
+    sees the image and itself alone, at the positions it would have as the only question.
+    """
 
     views: tuple[View, ...]
     tasks: dict[str, float] = field(default_factory=dict)
     questions: int = 8
+    together: float = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,6 +84,8 @@ class PlacedBatch:
     row_T, column_T: place of an image's visual tokens in their segment, -1 for end vectors; detail_T: whether it is a
     detail token; first_visual: the position of an image's first token, the same in every sample. pointer_K4: for each
     question about one item, where the answer begins (sample, position) and where the item lies (row, column).
+    positions_BL: rotary positions; blocks_BL: 0 for what every question sees, k for the k-th question, -1 for padding,
+    or all 0 for a conversation.
     """
 
     batch: Batch
@@ -84,6 +94,8 @@ class PlacedBatch:
     detail_T: Tensor
     first_visual: int
     pointer_K4: Tensor
+    positions_BL: Tensor
+    blocks_BL: Tensor
 
 
 def patch_source(seed: int, tiles: int) -> Callable[[int], PatchBatch]:
@@ -109,21 +121,29 @@ def answer_source(mix: Mix, seed: int, batch_tokens: int, space: str = "train") 
         (view,) = rng.choices(mix.views, [view.weight for view in mix.views])
         frames = rng.randint(*view.frames) if view.frames[1] else 0
         target = rng.choice(view.targets) if view.targets else None
-        size = HW(FRAME_PX * frames, FRAME_PX) if frames else HW(scenes.PAGE_PX, scenes.PAGE_PX)
-        plan = view_plan(size, view, target)
-        count = max(1, batch_tokens // (plan.num_tokens + 9 * mix.questions))
-        drawn = [draw(rng, frames) for _ in range(count)]
+        plan = view_plan(image_size(view, frames), view, target)
+        count = max(1, batch_tokens // (plan.num_tokens + 8 * mix.questions))
+        drawn = [draw(rng, view, frames) for _ in range(count)]
         asked = [choose(rng, ask(scene), mix) for scene in drawn]
-        return collate(plan, drawn, asked)
+        return collate(plan, drawn, asked, together=rng.random() < mix.together)
 
     return batch
 
 
-def draw(rng: Random, frames: int) -> Scene:
-    """Return a strip of `frames` frames, or for 0 a page of a random kind."""
+def image_size(view: View, frames: int) -> HW:
+    """Return the pixels of a view's images."""
+    if view.corner:
+        return HW(FRAME_PX, FRAME_PX)
+    return HW(FRAME_PX * frames, FRAME_PX) if frames else HW(scenes.PAGE_PX, scenes.PAGE_PX)
+
+
+def draw(rng: Random, view: View, frames: int) -> Scene:
+    """Return a view's scene: a corner, a strip of `frames` frames, or a page of a random kind."""
     font = rng.choice(TRAIN_FONTS)
+    if view.corner:
+        return scenes.corner(rng, font)
     if frames:
-        return scenes.strip(rng, font, frames, scale=1)
+        return scenes.strip(rng, font, frames)
     (kind,) = rng.choices([kind for kind, _ in PAGES], [weight for _, weight in PAGES])
     return kind(rng, font)
 
@@ -144,21 +164,28 @@ def choose(rng: Random, questions: Sequence[Question], mix: Mix) -> list[Questio
     return chosen
 
 
-def collate(plan: VisualPlan, drawn: Sequence[Scene], asked: Sequence[Sequence[Question]]) -> PlacedBatch:
+def collate(
+    plan: VisualPlan, drawn: Sequence[Scene], asked: Sequence[Sequence[Question]], together: bool = False
+) -> PlacedBatch:
     """Return the batch of scenes that share a plan, each with its questions and answers, padded on the right."""
     count, visual = len(drawn), plan.num_tokens
     tiles = torch.cat([render_uint8(plan, [scene.pixels_HW3], (127, 127, 127)) for scene in drawn])
-    texts = [_text(questions) for questions in asked]
+    texts = [_text(questions, together) for questions in asked]
     length = 1 + visual + max(len(text.ids) for text in texts)
     ids_BL = np.full((count, length), _PAD, dtype=np.int64)
     labels_BL = np.full((count, length), -100, dtype=np.int64)
     attention_BL = np.zeros((count, length), dtype=np.int64)
     visual_BL = np.full((count, length), -1, dtype=np.int64)
+    positions_BL = np.tile(np.arange(length), (count, 1))
+    blocks_BL = np.zeros((count, length), dtype=np.int64)
     ids_BL[:, 0], ids_BL[:, 1 : 1 + visual] = _USER, _IMAGE
     visual_BL[:, 1 : 1 + visual] = np.arange(count * visual).reshape(count, visual)
     for row, text in enumerate(texts):
         end = 1 + visual + len(text.ids)
         ids_BL[row, 1 + visual : end], labels_BL[row, 1 + visual : end] = text.ids, text.labels
+        positions_BL[row, 1 + visual : end] = np.asarray(text.offsets) + 1 + visual
+        blocks_BL[row, 1 + visual : end] = text.blocks
+        blocks_BL[row, end:] = -1
         attention_BL[row, :end] = 1
     row_T, column_T, detail_T = places(plan)
     pointers = [
@@ -182,6 +209,8 @@ def collate(plan: VisualPlan, drawn: Sequence[Scene], asked: Sequence[Sequence[Q
         detail_T=detail_T,
         first_visual=1,
         pointer_K4=torch.tensor(pointers, dtype=torch.long).reshape(-1, 4),
+        positions_BL=torch.from_numpy(positions_BL),
+        blocks_BL=torch.from_numpy(blocks_BL),
     )
 
 
@@ -189,7 +218,7 @@ def collate(plan: VisualPlan, drawn: Sequence[Scene], asked: Sequence[Sequence[Q
 def view_plan(size: HW, view: View, target: int | None) -> VisualPlan:
     """Return the plan of every image of a batch."""
     overview = "squash" if view.overview else "none"
-    if view.frames[1]:
+    if view.frames[1] or view.corner:
         grid = GridSpec(layouts=(HW(size.h // FRAME_PX, 1),), overview="none")
     elif view.grid == (0, 0):
         grid = GridSpec(overview=overview)
@@ -235,19 +264,26 @@ def _encode(text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Text:
-    """The turns after the image; pointers: (position of an <assistant>, item that its answer is read from)."""
+    """What follows the image. offsets: positions from the first token on; blocks: which question a token belongs to, 0
+    in a conversation; pointers: (place of an <assistant>, item that its answer is read from)."""
 
-    ids: list[int]
-    labels: list[int]
-    pointers: list[tuple[int, int]]
+    ids: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    blocks: list[int] = field(default_factory=list)
+    pointers: list[tuple[int, int]] = field(default_factory=list)
 
 
-def _text(questions: Sequence[Question]) -> _Text:
-    """Return the turns after the image; the first turn's <user> stands before the image."""
-    text = _Text(ids=[], labels=[], pointers=[])
+def _text(questions: Sequence[Question], together: bool) -> _Text:
+    """Return the text after the image; the first turn's <user> stands before the image."""
+    text = _Text()
     for index, question in enumerate(questions):
-        asked = (*(() if index == 0 else (_USER,)), *_encode(question.text), _ASSISTANT)
+        user = (_USER,) if together and index else ()
+        asked = (*user, *_encode(question.text), _ASSISTANT)
         answer = (*_encode(question.answer), _END)
+        first = len(text.ids) if together else 0
+        text.offsets.extend(range(first, first + len(asked) + len(answer)))
+        text.blocks.extend([0 if together else index + 1] * (len(asked) + len(answer)))
         text.ids.extend((*asked, *answer))
         text.labels.extend([-100] * len(asked) + list(answer))
         if question.item >= 0:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.lmm import LMM
 from models.pocket.sources import PatchBatch, PlacedBatch
 from models.pocket.words import COLORS, CONTENT, KIND_OF, VOCABULARY
-from models.training.objective import answer_loss, decode
+from models.training.objective import answer_loss, decode, visibility
 
 MAX_PLACE = 32
 MAX_CHARACTERS = 4
@@ -103,7 +103,8 @@ class PlacedAnswers(nn.Module):
 
     def forward(self, model: LMM, batch: PlacedBatch, rope_factor: float) -> tuple[Tensor, dict[str, float]]:
         """Return the loss, and the shares of answer tokens, of places and of pointers that are right."""
-        output = decode(model, batch.batch, rope_factor, hidden=True)
+        visible = visibility(batch.blocks_BL, model.dtype)
+        output = decode(model, batch.batch, batch.positions_BL / rope_factor, visible, hidden=True)
         loss, right = answer_loss(output.logits, batch.batch.labels_BL)
         numbers = {"answers": loss.item(), "right": right}
         kept_T = (batch.row_T >= 0) & batch.detail_T

@@ -26,20 +26,33 @@ class Answers(nn.Module):
 
     def __call__(self, model: LMM, batch: Batch, rope_factor: float) -> tuple[Tensor, dict[str, float]]:
         """Return the loss and the share of answer tokens that are right."""
-        output = decode(model, batch, rope_factor)
+        output = decode(model, batch, positions(batch.attention_BL) / rope_factor, batch.attention_BL)
         loss, right = answer_loss(output.logits, batch.labels_BL)
         return loss, {"right": right}
 
 
-def decode(model: LMM, batch: Batch, rope_factor: float, hidden: bool = False) -> Any:
-    """Return the language model's output with positions divided by `rope_factor`, as linear RoPE scaling does."""
+def decode(model: LMM, batch: Batch, positions_BL: Tensor, attention: Tensor, hidden: bool = False) -> Any:
+    """Return the language model's output; fractional positions are what linear RoPE scaling makes of them.
+
+    attention: [B, L], 1 for tokens and 0 for padding, or [B, 1, L, L] as `visibility` gives it.
+    """
     return model.llm(
         inputs_embeds=model.embed(batch),
-        attention_mask=batch.attention_BL,
-        position_ids=positions(batch.attention_BL) / rope_factor,
+        attention_mask=attention,
+        position_ids=positions_BL,
         output_hidden_states=hidden,
         use_cache=False,
     )
+
+
+def visibility(blocks_BL: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return what each position may read as an additive mask [B, 1, L, L]: earlier ones of block 0 and of its own block."""
+    length = blocks_BL.shape[1]
+    earlier_LL = torch.ones(length, length, dtype=torch.bool, device=blocks_BL.device).tril()
+    own_BLL = blocks_BL[:, :, None] == blocks_BL[:, None, :]
+    seen_BLL = earlier_LL & (own_BLL | (blocks_BL[:, None, :] == 0))
+    hidden = torch.zeros(seen_BLL.shape, dtype=dtype, device=blocks_BL.device)
+    return hidden.masked_fill_(~seen_BLL, torch.finfo(dtype).min)[:, None]
 
 
 def answer_loss(logits_BLV: Tensor, labels_BL: Tensor) -> tuple[Tensor, float]:

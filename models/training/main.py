@@ -1,0 +1,70 @@
+"""anyres-train: train a model by stages: the pocket recipe, or a stage on conversations of your own."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conf.arguments import split_arguments
+from conf.build import build
+from conf.main import COMPOSE_ERRORS, compose, one_line
+from conf.schema import TrainConfig
+
+if TYPE_CHECKING:
+    from models.training.stage import StageSpec
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, or 2 with one line on standard error for anything that its user can put right."""
+    try:
+        arguments = split_arguments(sys.argv[1:] if argv is None else argv, known=())
+        if arguments.bare:
+            raise ValueError(f"anyres-train takes key=value only, got {arguments.bare[0]!r}")
+        for composed in compose("train", arguments.overrides):
+            config = build(TrainConfig, composed.mapping)
+            folder = _recipe(config) if config.recipe is not None else _stage(config)
+            print(f"wrote {folder}")
+    except (*COMPOSE_ERRORS, ValueError, OSError) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"anyres-train: {one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _recipe(config: TrainConfig) -> Path:
+    from models.pocket.recipe import PocketRecipe, run
+
+    mapping = {**(config.recipe or {}), **({"folder": config.out} if config.out else {})}
+    recipe = build(PocketRecipe, mapping, "recipe")
+    return run(recipe, config.spec, lambda line: print(line, flush=True))
+
+
+def _stage(config: TrainConfig) -> Path:
+    if config.stage is None:
+        raise ValueError("nothing to train: choose recipe=pocket, or stage=align or stage=sft with data=FILE.json")
+    for name, value in (("data", config.data), ("source", config.source), ("out", config.out)):
+        if value is None:
+            raise ValueError(f"{name}: a stage needs {name}=...; anyres-train --help says what it is")
+    # torch and transformers take seconds to load: not before the words make sense
+    import torch
+
+    from models.build import load
+    from models.checkpoints.save import save
+    from models.training.loop import train
+    from models.training.objective import Answers
+    from models.training.sft import read_conversations, sft_source
+
+    stage: StageSpec = config.stage
+    model, processor = load(str(config.source), device=config.device, dtype=torch.float32)
+    conversations = read_conversations(Path(str(config.data)), Path(config.media))
+    data = sft_source(conversations, processor, stage.batch_tokens, stage.seed)
+    folder = Path(str(config.out))
+    train(stage, model, Answers(), data, folder / stage.name, say=lambda line: print(line, flush=True))
+    save(folder / "model", model, processor)
+    return folder / "model"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
