@@ -50,7 +50,8 @@ def read_llava_hf(folder: Path) -> Checkpoint:
     tokenizer = read_tokenizer(folder / TOKENIZER)
     tensors = read_tensors(folder)
     ours: Mapping[str, Tensor] = stack_ends(tensors.renamed(rename(tensors, hf_layout(tensors), "anyres")))
-    raw_llm = {**config["text_config"], "tie_word_embeddings": _tied(config)}
+    # a silent part is of the type that transformers' class takes
+    raw_llm = {"model_type": "llama", **config["text_config"], "tie_word_embeddings": _tied(config)}
     written_here = config.get("anyres", {})
     if written_here:
         # without the rows that were added for <image>
@@ -85,7 +86,7 @@ def _encoder(folder: Path, config: Config, where: str) -> EncoderSpec:
     if not isinstance(layer, int):
         raise ValueError(f"{where}: vision_feature_layer {layer!r}: one layer is supported")
     mean, std = _mean_and_std(folder)
-    spec = encoder_spec(config["vision_config"], layer=layer, mean=mean, std=std)
+    spec = encoder_spec({"model_type": "clip_vision_model", **config["vision_config"]}, layer=layer, mean=mean, std=std)
     strategy = config.get("vision_feature_select_strategy", "default")
     expected = "default" if spec.prefix_tokens else "full"
     if strategy != expected:

@@ -5,14 +5,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE
 
 from anyres.geometry import HW
 from anyres.grid import GridSpec
+from models.build import build_model
+from models.checkpoints.save import save
 from models.encoders.spec import EncoderSpec
+from models.example import Example, Turn
 from models.llms.build import llm_config, llm_spec
+from models.processor import Processor
 from models.spec import ModelSpec, ProjectorSpec
 from video.clip import ClipMeta, VideoClip, VideoSpec
 
@@ -112,3 +117,45 @@ def tiny_spec() -> Callable[..., ModelSpec]:
 @pytest.fixture(scope="session")
 def tiny_llm() -> dict[str, Any]:
     return dict(LLM)
+
+
+def ask_logits(model, processor, image, text="What?"):
+    one = Example(id="x", media=(image,), turns=(Turn(role="user", text="<image>\n" + text),))
+    with torch.no_grad():
+        return model(processor.batch([one])).logits
+
+
+def assert_same_tensors(first, second):
+    assert set(first) == set(second)
+    for key in first:
+        assert first[key].dtype == second[key].dtype, key
+        assert torch.equal(first[key], second[key]), key
+
+
+@pytest.fixture
+def built(tiny_spec, tiny_tokenizer, tiny_llm):
+    def make(llm=None, num_ends=1, **changes):
+        torch.manual_seed(0)
+        raw = {**tiny_llm, **(llm or {})}
+        spec = tiny_spec(llm=llm_spec(llm_config(raw)), **changes)
+        model = build_model(spec, raw, num_ends=num_ends).eval()
+        return model, Processor(spec, tiny_tokenizer())
+
+    return make
+
+
+@pytest.fixture
+def run(built, tmp_path):
+    model, processor = built()
+    save(tmp_path / "run", model, processor)
+    return tmp_path / "run", model, processor
+
+
+@pytest.fixture(scope="session")
+def same_tensors() -> Callable[..., None]:
+    return assert_same_tensors
+
+
+@pytest.fixture(scope="session")
+def ask() -> Callable[..., torch.Tensor]:
+    return ask_logits
