@@ -15,7 +15,7 @@ from transformers import AutoConfig
 from anyres.grid import GridSpec
 from models.checkpoints.ends import WORDS, stack_ends
 from models.checkpoints.format import Checkpoint, read_json
-from models.checkpoints.official_tower import find_tower
+from models.checkpoints.official_tower import INSIDE, find_tower
 from models.checkpoints.pinpoints import layouts
 from models.checkpoints.rename import Layout, rename
 from models.checkpoints.template import template_name
@@ -93,7 +93,7 @@ def official_layout(projector: ProjectorSpec) -> Layout:
 
 def _renamed(files: LazyTensors, layout: Layout) -> LazyTensors:
     # the tower has its own reader, since it may also lie elsewhere
-    keys = [key for key in files if not key.startswith("model.vision_tower.")]
+    keys = [key for key in files if not key.startswith(INSIDE)]
     return files.renamed(rename(keys, layout, "anyres"))
 
 

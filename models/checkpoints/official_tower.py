@@ -19,7 +19,7 @@ from models.encoders.folder import read_tower
 from models.encoders.promise import check_promise, encoder_spec, measured
 from models.encoders.spec import RGB, EncoderSpec
 
-INSIDE = "model.vision_tower.vision_tower.vision_model."
+INSIDE = "model.vision_tower.vision_tower."
 OURS = "encoder.tower."
 # folder that this project writes beside the weights
 WRITTEN = "vision_tower"
@@ -72,9 +72,9 @@ def find_tower(folder: Path, config: Mapping[str, Any], files: LazyTensors) -> T
     raw = PUBLISHED[name] if beside is None else read_json(beside / "config.json")
     inside = [key for key in files if key.startswith(INSIDE)]
     if inside:
-        state = files.renamed(
-            {old: new.removeprefix(OURS) for old, new in rename(inside, "official", "anyres").items()}
-        )
+        nested = any(key.startswith(f"{INSIDE}vision_model.") for key in inside)
+        names = rename(inside, "official" if nested else "official_bare", "anyres")
+        state = files.renamed({old: new.removeprefix(OURS) for old, new in names.items()})
     elif beside is not None:
         state = lazily(read_tower(beside).state)
     else:

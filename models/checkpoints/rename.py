@@ -1,9 +1,9 @@
 """The names of one tensor in every layout: one table of prefixes, read in all directions.
 
 Layouts: anyres (a run folder); official (LLaVA-NeXT's own) and official_linear (the same with a projector of one layer,
-which has no number there); and transformers' LLaVA-NeXT four times: hf_hosted (files on the hub), hf_saved (files that
-transformers 5 writes), hf_model (names inside its model), hf_nested (the same before transformers 5).
-A prefix of None: the layout has no place for it.
+which has no number there) and official_bare (the same saved with transformers 5, whose towers have no inner name); and
+transformers' LLaVA-NeXT four times: hf_hosted (files on the hub), hf_saved (files that transformers 5 writes), hf_model
+(names inside its model), hf_nested (the same before transformers 5). A prefix of None: the layout has no place for it.
 """
 
 import re
@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Layout = Literal["anyres", "official", "official_linear", "hf_hosted", "hf_saved", "hf_model", "hf_nested"]
+Layout = Literal[
+    "anyres", "official", "official_linear", "official_bare", "hf_hosted", "hf_saved", "hf_model", "hf_nested"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,7 @@ class Row:
     anyres: str
     official: str
     official_linear: str | None = None
+    official_bare: str | None = None
     hf_hosted: str | None = None
     hf_saved: str | None = None
     hf_model: str | None = None
@@ -32,6 +35,7 @@ class Row:
             "anyres": self.anyres,
             "official": self.official,
             "official_linear": self.official_linear or self.official,
+            "official_bare": self.official_bare or self.official,
             "hf_hosted": self.hf_hosted,
             "hf_saved": self.hf_saved,
             "hf_model": self.hf_model,
@@ -43,6 +47,7 @@ ROWS = (
     Row(
         anyres="encoder.tower.",
         official="model.vision_tower.vision_tower.vision_model.",
+        official_bare="model.vision_tower.vision_tower.",
         hf_hosted="vision_tower.vision_model.",
         hf_saved="vision_tower.",
         hf_model="model.vision_tower.",

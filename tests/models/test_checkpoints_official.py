@@ -125,6 +125,13 @@ class TestOfficial:
         write_tensors(tmp_path / "official", tensors, shard_bytes=30_000)
         same_tensors(load(tmp_path / "official")[0].state_dict(), model.state_dict())
 
+    def test_a_tower_saved_by_transformers_5_is_read_too(self, run, tmp_path, same_tensors):
+        folder, model, _ = run
+        convert("official", folder, tmp_path / "official")
+        file = tmp_path / "official" / "model.safetensors"
+        save_file({key.replace(".vision_model.", "."): value for key, value in load_file(file).items()}, file)
+        same_tensors(load(tmp_path / "official")[0].state_dict(), model.state_dict())
+
     @pytest.mark.parametrize("where", ["sub", "beside", "absolute"])
     def test_tower_next_to_the_weights(self, run, tmp_path, where, same_tensors):
         folder, model, _ = run
