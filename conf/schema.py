@@ -9,6 +9,7 @@ from evals.ablation.wiring import Wiring
 from evals.predict import Batching
 from models.encoders.spec import EncoderSpec
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
+from models.training.stage import StageSpec
 from video.clip import VideoSpec
 
 
@@ -150,3 +151,70 @@ class AblateConfig:
             raise ValueError(f"limit: expected at least 1, got {self.limit}")
         if self.text_tokens < 0:
             raise ValueError(f"text_tokens: expected at least 0, got {self.text_tokens}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSweep:
+    """One sweep of the demo: what anyres-ablate gets on its command line, and what the report says first."""
+
+    overrides: tuple[str, ...]
+    intro: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoConfig:
+    """make demo: the model, the folder of the report, and the sweeps by the names of their tables.
+
+    pages, clips, blind: how much is asked; the sweeps' overrides use them.
+    """
+
+    source: str
+    out: str
+    title: str
+    pages: int
+    clips: int
+    blind: bool
+    sweeps: dict[str, DemoSweep]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """anyres-train: a recipe that makes a model from random weights, or one stage on a user's conversations.
+
+    recipe: the settings of a recipe, or None. stage, source, data, media, out: a stage, the model it starts from, the
+    JSON file, the folder its file names are relative to, and the folder to write. The parts describe a recipe's model.
+    """
+
+    recipe: dict[str, Any] | None
+    stage: StageSpec | None
+    source: str | None
+    data: str | None
+    media: str
+    out: str | None
+    device: str
+    encoder: EncoderSpec | None
+    projector: ProjectorSpec | None
+    llm: LlmSpec | None
+    grid: GridSpec | None
+    video: VideoSpec | None
+    model: ModelChoice | None
+    text_tokens: int | None = None
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Return the model that the parts make up; ValueError where one is missing."""
+        parts = (self.encoder, self.projector, self.llm, self.grid, self.video, self.model)
+        encoder, projector, llm, grid, video, model = parts
+        if not (encoder and projector and llm and grid and video and model):
+            raise ValueError("a recipe needs encoder, projector, llm, grid, video and model; model=NAME sets them all")
+        return ModelSpec(
+            name=model.name,
+            encoder=encoder,
+            projector=projector,
+            llm=llm,
+            grid=grid,
+            video=video,
+            template=model.template,
+            rope_factor=model.rope_factor,
+            dtype=model.dtype,
+        )

@@ -8,7 +8,7 @@ from evals.ablation.planner import CellPrice
 from evals.ablation.table import SweepRow, p_text
 
 
-def sweep_text(rows: Sequence[SweepRow], title: str) -> str:
+def sweep_text(rows: Sequence[SweepRow]) -> str:
     """Return the table of a sweep, one line a task and setting, a blank line between tasks."""
     head = ("task", "setting", "n", "accuracy", "95 %", "vs base", "p (Holm)", "majority", "blind", "tokens", "failed")
     lines: list[tuple[str, ...]] = []
@@ -30,7 +30,7 @@ def sweep_text(rows: Sequence[SweepRow], title: str) -> str:
                 str(row.failed),
             )
         )
-    return f"{title}\n\n{aligned(head, lines, left=2)}"
+    return aligned(head, lines, left=2)
 
 
 def price_text(prices: Sequence[CellPrice]) -> str:

@@ -90,7 +90,7 @@ def run(points: Sequence[Planned], composed: Composed) -> str:
     }
     subtitle = f"{points[0].setting.spec.name} on {points[0].task.name}"
     report = write_report(folder, config.ablation.title, subtitle, [output], record)
-    return f"\n{sweep_text(output.rows, config.ablation.title)}\n\n{report}"
+    return f"\n{config.ablation.title}\n\n{sweep_text(output.rows)}\n\n{report}"
 
 
 def open_models(config: AblateConfig) -> "LoadedModels":

@@ -67,7 +67,7 @@ def accuracy_against_tokens(rows: Sequence[SweepRow], title: str) -> Figure:
         figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
         if shown:
             _draw_against_tokens(axes, shown)
-        axes.set(xlabel="visual tokens a sample (log scale)", ylabel="accuracy", ylim=(0, 1), title=title)
+        axes.set(xlabel="visual tokens a sample (log scale)", ylabel="accuracy", ylim=(0, 1.04), title=title)
         _percent(axes)
     return figure
 
@@ -155,7 +155,7 @@ def _panel(axes: Axes, name: str, series: Sequence[Series]) -> None:
     axes.plot(range(len(rows)), [row.majority for row in rows], color=SOFT, ls="--", lw=1.2, label="majority")
     if all(row.blind is not None for row in rows):
         axes.plot(range(len(rows)), [row.blind for row in rows], color=SOFT, ls=":", lw=1.2, label="blind")
-    axes.set(title=name, ylim=(0, 1.02), xlim=(-0.4, len(rows) - 0.6))
+    axes.set(title=name, ylim=(0, 1.04), xlim=(-0.4, len(rows) - 0.6))
     axes.set_xticks(range(len(rows)), series[0].names)
     axes.grid(False, axis="x")
     _percent(axes)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from evals.ablation import plots
 from evals.ablation.axes import Cell
 from evals.ablation.report import Block, Definitions, Figures, Paragraph, Picture, Section, Table
-from evals.ablation.table import MARKDOWN_HEAD, SweepRow, p_text, readable
+from evals.ablation.table import SweepRow, p_text
 from evals.score import ALL, MEAN
 
 
@@ -27,6 +27,12 @@ class Drawn:
     def picture(self) -> Picture:
         """Return the figure as a block of a report."""
         return Picture(data=self.svg, format="svg+xml", caption=self.caption, alt=self.alt)
+
+
+HEAD = (
+    "task", "setting", "n", "accuracy [95 %]", "difference [95 %]", "p (Holm)", "majority", "blind", "tokens", "GFLOP",
+    "ms", "unp./fail",
+)  # fmt: skip
 
 
 def overall(rows: Sequence[SweepRow]) -> list[SweepRow]:
@@ -101,8 +107,7 @@ def table_block(rows: Sequence[SweepRow], caption: str) -> Table:
     """Return the whole table as a block; the rows that sum up are set off."""
     strong = frozenset(index for index, row in enumerate(rows) if row.task.rsplit("/", 1)[-1] in (MEAN, ALL))
     rules = frozenset(index for index, row in enumerate(rows) if index and rows[index - 1].task != row.task)
-    cells = tuple(readable(row) for row in rows)
-    return Table(head=MARKDOWN_HEAD, rows=cells, caption=caption, left=2, strong=strong, rules=rules)
+    return Table(head=HEAD, rows=tuple(map(_cells, rows)), caption=caption, left=2, strong=strong, rules=rules)
 
 
 def notes(rows: Sequence[SweepRow], more: Mapping[str, Sequence[str]]) -> list[Block]:
@@ -125,20 +130,38 @@ def how_to_read() -> Section:
 
 
 DEFINITIONS = {
-    "accuracy, 95 %": "Share of all n samples answered rightly; failed and unparsed ones count as wrong. Wilson's "
+    "accuracy [95 %]": "Share of all n samples answered rightly; failed and unparsed ones count as wrong. Wilson's "
     "interval; for the mean over tasks at the effective sample size of its clustered standard error.",
     "mean": "The unweighted mean over the tasks.",
-    "difference": "Accuracy minus the baseline setting's, on the same samples, with a t interval from the standard "
-    "error clustered by image or clip.",
+    "difference [95 %]": "Accuracy minus the baseline setting's, on the same samples, with a t interval from the "
+    "standard error clustered by image or clip.",
     "p (Holm)": "Two-sided paired test against the baseline: McNemar's mid-p for one task, a clustered t test for "
     "means. Adjusted by Holm's method over all single tasks, and separately over the rows that sum up.",
     "majority": "The accuracy of always giving the commonest right answer of the task.",
     "blind": "The accuracy when every question is asked with another sample's picture or clip.",
     "tokens": "Visual tokens a sample, measured in the sequence that the language model read.",
     "GFLOP": "Encoder, projector and prefill of one sample, from its measured lengths, as if nothing were shared.",
-    "seconds": "Measured wall time a sample. Tiles already encoded for an earlier setting cost nothing again.",
-    "unparsed, failed": "Answers in which nothing could be read; samples whose picture or clip could not be.",
+    "ms": "Measured wall time a sample. Tiles already encoded for an earlier setting cost nothing again.",
+    "unp./fail": "Answers in which nothing could be read; samples whose picture or clip could not be.",
 }
+
+
+def _cells(row: SweepRow) -> tuple[str, ...]:
+    against = row.difference is not None and row.difference_low is not None and row.difference_high is not None
+    return (
+        row.task,
+        row.setting,
+        str(row.n),
+        f"{row.accuracy:.3f} [{row.low:.3f}, {row.high:.3f}]",
+        f"{row.difference:+.3f} [{row.difference_low:+.3f}, {row.difference_high:+.3f}]" if against else "baseline",
+        p_text(row.p_holm),
+        f"{row.majority:.3f}",
+        "-" if row.blind is None else f"{row.blind:.3f}",
+        "-" if row.tokens is None else f"{row.tokens:.0f}",
+        "-" if row.tflops is None else f"{1000 * row.tflops:.3g}",
+        "-" if row.seconds is None else f"{1000 * row.seconds:.0f}",
+        f"{row.unparsed}/{row.failed}",
+    )
 
 
 def _series(rows: Sequence[SweepRow], cells: Sequence[Cell]) -> list[plots.Series]:

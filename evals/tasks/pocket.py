@@ -87,9 +87,9 @@ class PocketVideo:
 
     def samples(self) -> Sequence[Sample]:
         """Return the samples clip by clip; clips that are not in the folder yet are drawn."""
+        # read in turn, so that a clip is drawn once for all of its questions
         by_kind = [
-            list(write_clips(Path(self.folder), kind, self.seed, self.count, self.frames, self.font))
-            for kind in self.kinds
+            write_clips(Path(self.folder), kind, self.seed, self.count, self.frames, self.font) for kind in self.kinds
         ]
         return [
             Sample(

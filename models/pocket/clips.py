@@ -8,6 +8,7 @@ A clip of `frames` scenes shows each for FRAMES_PER_SCENE video frames at FPS, s
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 
@@ -53,7 +54,7 @@ def write_clips(folder: Path, task: str, seed: int, count: int, frames: int, fon
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         name = f"{font}-{frames}-{seed}-{index}"
-        scene = strip(Random(f"eval/clip/{name}"), font, frames, scale=SCALE)
+        scene = _scene(name, font, frames)
         path = folder / f"{name}.mp4"
         if not path.exists():
             write_mp4(path, scene, frames)
@@ -61,6 +62,12 @@ def write_clips(folder: Path, task: str, seed: int, count: int, frames: int, fon
         yield ClipSample(
             id=f"{task}-{name}", task=task, path=path, frames=frames, question=question.text, answer=question.answer
         )
+
+
+@lru_cache(maxsize=1)
+def _scene(name: str, font: str, frames: int) -> Scene:
+    # tasks that are asked in turn share the drawing
+    return strip(Random(f"eval/clip/{name}"), font, frames, scale=SCALE)
 
 
 def write_mp4(path: Path, scene: Scene, frames: int) -> None:
