@@ -34,6 +34,12 @@ class Planned:
     setting: Setting
 
 
+def compose_sweep(overrides: Sequence[str]) -> list[Planned]:
+    """Return the points of the one sweep that an anyres-ablate command line describes."""
+    (composed,) = compose("ablate", [for_hydra(word) for word in overrides])
+    return plan_cells(build(AblateConfig, composed.mapping).ablation, overrides)
+
+
 def plan_cells(ablation: Ablation, overrides: Sequence[str]) -> list[Planned]:
     """Return every cell composed and built: what the user said first, then what the cell sets.
 
