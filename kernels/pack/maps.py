@@ -1,14 +1,15 @@
 """Packing as a sparse linear map, built on the host: which source tokens make a packed token, and the reverse.
 
 Legend: N tiles, P tokens per tile, T packed tokens, M = N * P source tokens, X taps (nonzero weights) of a map, R rows
-of a map, G stretches, E packed tokens that are end vectors, K end vectors, S segments, C columns.
+of a map, E packed tokens that are end vectors, K end vectors, S segments, C columns.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.pack.columns import END_CODES, Column
@@ -18,7 +19,8 @@ from kernels.pack.columns import END_CODES, Column
 class Taps:
     """A sparse matrix by rows: row r is the sum of weight * input[index] over ptr[r] <= x < ptr[r + 1].
 
-    ptr_R1: int32 [R + 1]. index_X: int32 [X]. weight_X: float32 [X], none of them zero.
+    ptr_R1: int32 [R + 1]. index_X: int32 [X]. weight_X: [X], none of them zero; float32, or what
+    `weighted_in` made of it.
     """
 
     ptr_R1: Tensor
@@ -33,33 +35,49 @@ class Taps:
             weight_X=self.weight_X.to(device, non_blocking=True),
         )
 
+    def weighted_in(self, dtype: torch.dtype) -> "Taps":
+        """Return the same matrix with weights of a dtype.
+
+        Where a half type rounds a weight, two taps on the same row stand for it: the rounded weight, and what rounding
+        lost. Together they hold 16 bits in bfloat16 and 22 bits in float16.
+        """
+        if dtype.itemsize >= self.weight_X.dtype.itemsize:
+            return replace(self, weight_X=self.weight_X.to(dtype))
+        rounded_X = self.weight_X.to(dtype)
+        lost_X = (self.weight_X - rounded_X.float()).to(dtype)
+        both_X2 = torch.stack([rounded_X, lost_X], dim=1)
+        used_X2 = both_X2 != 0
+        counts_X = used_X2.sum(1)
+        before_X1 = F.pad(counts_X.cumsum(0), (1, 0))
+        ptr_R1 = before_X1[self.ptr_R1.long()].int()
+        return Taps(ptr_R1=ptr_R1, index_X=self.index_X.repeat_interleave(counts_X), weight_X=both_X2[used_X2])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GatherMap:
     """What makes each packed token, on the host.
 
-    taps: T rows over the M source tokens, empty for end vectors. first_T: int32, the source of a copy (0 for other
-    tokens). runs_G3: int64, (start, stop, 1 if plain) of each stretch of packed tokens; plain ones hold copies and end
-    vectors only. end_row_E, end_vec_E: int64, the packed tokens that are end vectors and which vector each is.
+    taps: T rows over the M source tokens, empty for end vectors. copied_T: int32 [T], the source of each token (0 for
+    end vectors) when all are copies; empty when any token is resampled. end_row_E, end_vec_E: int64, the packed tokens
+    that are end vectors and which vector each is.
     """
 
     taps: Taps
-    first_T: Tensor
-    runs_G3: Tensor
+    copied_T: Tensor
     end_row_E: Tensor
     end_vec_E: Tensor
 
     def tensors(self) -> list[Tensor]:
         """Return the map's tensors, for an operator that takes lists of tensors; `of` reads them back."""
         taps = self.taps
-        return [taps.ptr_R1, taps.index_X, taps.weight_X, self.first_T, self.runs_G3, self.end_row_E, self.end_vec_E]
+        return [taps.ptr_R1, taps.index_X, taps.weight_X, self.copied_T, self.end_row_E, self.end_vec_E]
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> "GatherMap":
         """Return the map from what `tensors` gave."""
-        ptr_R1, index_X, weight_X, first_T, runs_G3, end_row_E, end_vec_E = tensors
+        ptr_R1, index_X, weight_X, copied_T, end_row_E, end_vec_E = tensors
         taps = Taps(ptr_R1=ptr_R1, index_X=index_X, weight_X=weight_X)
-        return cls(taps=taps, first_T=first_T, runs_G3=runs_G3, end_row_E=end_row_E, end_vec_E=end_vec_E)
+        return cls(taps=taps, copied_T=copied_T, end_row_E=end_row_E, end_vec_E=end_vec_E)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,8 +133,7 @@ def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
     end_row_E = np.flatnonzero(is_end_T)
     return GatherMap(
         taps=_taps(counts_T, index_X, weight_X),
-        first_T=torch.from_numpy(first_T),
-        runs_G3=torch.from_numpy(_runs(resized_T)),
+        copied_T=torch.from_numpy(first_T[: 0 if resized_T.any() else None]),
         end_row_E=torch.from_numpy(end_row_E),
         end_vec_E=torch.from_numpy(columns_CT[Column.VEC, end_row_E].astype(np.int64)),
     )
@@ -180,12 +197,6 @@ def _four_taps(columns_CT: np.ndarray, row_T: np.ndarray, col_T: np.ndarray) -> 
     corners = [(low_y, low_x), (low_y, high_x), (high_y, low_x), (high_y, high_x)]
     weights = [rest_y * rest_x, rest_y * part_x, part_y * rest_x, part_y * part_x]
     return np.stack([_source(columns_CT, y, x) for y, x in corners], axis=1), np.stack(weights, axis=1)
-
-
-def _runs(resized_T: np.ndarray) -> np.ndarray:
-    starts_G = np.flatnonzero(np.diff(resized_T, prepend=~resized_T[:1]))
-    stops_G = np.append(starts_G[1:], len(resized_T))[: len(starts_G)]
-    return np.stack([starts_G, stops_G, ~resized_T[starts_G]], axis=1)
 
 
 def _taps(counts_R: np.ndarray, index_X: np.ndarray, weight_X: np.ndarray) -> Taps:

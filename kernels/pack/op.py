@@ -27,15 +27,16 @@ def pack(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:
     _check(features_NPD, ends_KD, table)
     features_MD = features_NPD.reshape(-1, features_NPD.shape[-1])
     on_cpu = features_MD.device.type == "cpu"
-    gather = table.gather() if on_cpu else None
+    # a GPU multiplies by float32 weights, and needs the forward map only as segments
+    weights = features_MD.dtype if on_cpu else torch.float32
     wants_gradient = torch.is_grad_enabled() and (features_NPD.requires_grad or ends_KD.requires_grad)
     return pack_op(
         features_MD.contiguous(),
         ends_KD.contiguous(),
         table.segments_SC,
         table.segment_of_T,
-        gather.tensors() if gather else [],
-        table.inverse().tensors() if wants_gradient else [],
+        table.gather(weights).tensors() if on_cpu else [],
+        table.inverse(weights).tensors() if wants_gradient else [],
     )
 
 

@@ -15,10 +15,10 @@ from kernels.pack.maps import GatherMap, InverseMap, gather_map, inverse_map
 
 @dataclass(slots=True, kw_only=True)
 class Made:
-    """What was derived from a table so far."""
+    """What was derived from a table so far, by the dtype of its weights."""
 
-    gather: GatherMap | None = None
-    inverse: InverseMap | None = None
+    gather: dict[torch.dtype, GatherMap] = field(default_factory=dict)
+    inverse: dict[torch.dtype, InverseMap] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,36 +67,45 @@ class PackTable:
         return self.segments_SC.device
 
     def to(self, device: torch.device | str) -> "PackTable":
-        """Return the table with its tensors on a device, with the inverse map if it was made."""
-        inverse = None if self.made.inverse is None else self.made.inverse.to(device)
+        """Return the table with its tensors on a device, with what was derived from it."""
         return replace(
             self,
             segments_SC=self.segments_SC.to(device, non_blocking=True),
             segment_of_T=self.segment_of_T.to(device, non_blocking=True),
-            made=Made(gather=self.made.gather, inverse=inverse),
+            made=Made(
+                gather=dict(self.made.gather),
+                inverse={dtype: inverse.to(device) for dtype, inverse in self.made.inverse.items()},
+            ),
         )
 
-    def prepare(self, backward: bool = False) -> "PackTable":
+    def prepare(self, backward: bool = False, dtype: torch.dtype = torch.float32) -> "PackTable":
         """Return the table itself with its maps made, so that a data worker pays for them and compiled code finds them.
 
-        backward: gradients will be asked for.
+        backward: gradients will be asked for. dtype: of the features, where packing runs on a CPU.
         """
-        self.gather()
+        self.gather(dtype)
         if backward:
-            self.inverse()
+            self.inverse(dtype)
         return self
 
-    def gather(self) -> GatherMap:
-        """Return which source tokens make each packed token, on the host; made once per table."""
-        if self.made.gather is None:
-            self.made.gather = gather_map(self.host_SC, self.host_T)
-        return self.made.gather
+    def gather(self, dtype: torch.dtype = torch.float32) -> GatherMap:
+        """Return which source tokens make each packed token, on the host; made once per table and dtype of weights."""
+        if dtype not in self.made.gather:
+            if dtype == torch.float32:
+                made = gather_map(self.host_SC, self.host_T)
+            else:
+                exact = self.gather()
+                made = replace(exact, taps=exact.taps.weighted_in(dtype))
+            self.made.gather[dtype] = made
+        return self.made.gather[dtype]
 
-    def inverse(self) -> InverseMap:
-        """Return which packed tokens each source token and each end vector feeds; made once per table."""
-        if self.made.inverse is None:
-            self.made.inverse = inverse_map(self.gather(), self.num_source, self.num_ends).to(self.device)
-        return self.made.inverse
+    def inverse(self, dtype: torch.dtype = torch.float32) -> InverseMap:
+        """Return which packed tokens each source token and each end vector feeds; made once per table and dtype."""
+        if dtype not in self.made.inverse:
+            exact = inverse_map(self.gather(), self.num_source, self.num_ends)
+            made = replace(exact, taps=exact.taps.weighted_in(dtype))
+            self.made.inverse[dtype] = made.to(self.device)
+        return self.made.inverse[dtype]
 
 
 def _check(wide_SC: np.ndarray, counts_S: np.ndarray, num_source: int) -> None:

@@ -1,0 +1,1 @@
+"""What packing is timed on: cases, their check, the clock. run.py times nothing that verify.py refuses."""
