@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error(f"--rounds: expected at least 2, got {arguments.rounds}")
     torch.set_num_threads(arguments.threads)
     timings: list[Timing] = []
     for name in arguments.case:

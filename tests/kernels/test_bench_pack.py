@@ -1,0 +1,70 @@
+"""The benchmark's cases are the planner's, its check refuses what is wrong, and its rows hold what they say."""
+
+import csv
+import sys
+
+import pytest
+import torch
+
+from anyres.geometry import HW
+from anyres.grid import GridSpec, TileSpec
+from anyres.lower import lower
+from anyres.plan import plan_image
+from kernels.bench import run
+from kernels.bench.cases import CASES, NEXT, ONEVISION, POOL_24, POOL_27, ImageCase
+from kernels.bench.peers import transformers_merge
+from kernels.bench.verify import verify
+from kernels.pack.reference import pack_reference
+
+
+@pytest.mark.parametrize(("case", "tokens"), [(NEXT, 15_554), (ONEVISION, 35_761)], ids=["next", "onevision"])
+def test_cases_are_what_the_planner_says(case: ImageCase, tokens: int) -> None:
+    # transformers reads (height, width) where the planner's lists are read as (width, height)
+    layouts = tuple(HW(width // case.tile_px, height // case.tile_px) for height, width in case.layouts_px)
+    grid = GridSpec(
+        layouts=layouts, target_tiles=case.max_tiles, tie_order="transformers", rounding="transformers", thin="released"
+    )
+    tile = TileSpec(px=case.tile_px, tok=case.tok)
+    table, planned = case.table(), lower([plan_image(HW(*size), grid, tile) for size in case.sizes])
+    assert torch.equal(table.segments_SC, planned.segments_SC) and table.num_source == planned.num_source
+    assert table.num_tokens == tokens
+
+
+def test_pooled_frames() -> None:
+    assert (POOL_24.table().num_tokens, POOL_27.table().num_tokens) == (32 * 144, 32 * 196)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+def test_transformers_gives_the_same_tokens(case) -> None:
+    table = case.table()
+    features, ends = torch.randn(table.num_source // case.tok**2, case.tok**2, 2), torch.randn(1, 2)
+    verify({"transformers": lambda: transformers_merge(case, features, ends[0])}, pack_reference(features, ends, table))
+
+
+def test_verify_refuses() -> None:
+    good = torch.ones(5000, 2)
+    verify({"same": lambda: good}, good)
+    # the last row is in the second piece
+    last = torch.zeros(5000, 2).index_fill_(0, torch.tensor(4999), 1e-5)
+    with pytest.raises(ValueError, match="off by"):
+        verify({"same": lambda: good, "near": lambda: good + last}, good)
+    with pytest.raises(ValueError, match="missing is off by nan"):
+        verify({"missing": lambda: good.index_fill(0, torch.tensor(4999), float("nan"))}, good)
+    with pytest.raises(ValueError, match=r"short gives \(4999, 2\), the reference \(5000, 2\)"):
+        verify({"short": lambda: good[1:]}, good)
+
+
+def test_run_writes_its_rows(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "results.csv"
+    options = "--case next-336 --width 2 --dtype float32 --rounds 2 --threads 1 --device cpu --write"
+    monkeypatch.setattr(sys, "argv", ["run", *options.split(), str(path)])
+    threads = torch.get_num_threads()
+    run.main()
+    torch.set_num_threads(threads)
+    rows = list(csv.DictReader(path.open()))
+    names = ["transformers", "reference", "cpu", "copy"]
+    assert [(row["direction"], row["implementation"]) for row in rows] == [
+        (direction, name) for direction in ("forward", "backward") for name in names
+    ]
+    assert all(float(row["milliseconds"]) > 0 and row["packed_tokens"] == "15554" for row in rows)
+    assert {row["per_transformers"] for row in rows if row["implementation"] == "transformers"} == {"1.0"}
