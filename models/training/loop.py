@@ -45,6 +45,8 @@ def train(
     first, spent_s = _resume(folder / "checkpoint.pt", stage, model, objective, optimizers)
     log = _Log(folder / "log.jsonl", first, spent_s, say)
     model.train()
+    if stage.compile:
+        _compile_blocks(model)
     for step in range(first, stage.steps):
         set_rates(optimizers, stage.rate_factor(step))
         factor = Random(f"{stage.seed}/{step}").choice(stage.rope_factors)
@@ -65,6 +67,15 @@ def train(
         if saving:
             _save(folder / "checkpoint.pt", stage, step + 1, log.seconds, model, objective, optimizers)
     model.requires_grad_(False).eval()
+
+
+def _compile_blocks(model: LMM) -> None:
+    """Compile every transformer block in place, once, for any batch size and length."""
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList):
+            for block in module:
+                # a module's compiled forward hides its plain one until the process ends; its weights stay as they are
+                block.forward = torch.compile(block.forward, dynamic=True)
 
 
 class _Log:

@@ -25,7 +25,8 @@ class StageSpec:
     that is not named is frozen. steps: optimiser steps. batch_tokens: decoder positions (or, for patch labels, tiles)
     a step holds at most. warmup: steps of linear warm-up. decay: share of the steps, at the end, of linear decay to 0.
     clip: gradient norm. rope_factors: linear position scales, one drawn per step. precision: "bfloat16" runs matrix
-    products under autocast with float32 weights. save_every / log_every: steps.
+    products under autocast with float32 weights. compile: fuse the transformer blocks with torch.compile, which takes a
+    minute to start. save_every / log_every: steps.
     """
 
     name: str
@@ -40,6 +41,7 @@ class StageSpec:
     clip: float = 1.0
     rope_factors: tuple[float, ...] = (1.0,)
     precision: str = "bfloat16"
+    compile: bool = False
     seed: int = 0
     save_every: int = 500
     log_every: int = 50
