@@ -30,12 +30,20 @@ class SweepOutput:
 def describe(ablation: Ablation, cells: Sequence[Cell], run: SweepRun, baseline: str, intro: str = "") -> SweepOutput:
     """Return the rows of a sweep and its section: question, finding, figures, table and notes."""
     rows = build_table(run.points, baseline)
+    if not rows:
+        nothing = Paragraph(text="No samples: nothing was measured.", kind="note")
+        return SweepOutput(
+            name=ablation.name, rows=(), drawn=(), section=Section(title=ablation.title, blocks=(nothing,))
+        )
     drawn = draw(rows, cells, ablation.name, ablation.title, ablation.axes[0].name)
     own = {p.setting: [note for result in p.results.values() for note in result.notes] for p in run.points}
     blocks: list[Block] = [Paragraph(text=text) for text in (ablation.question, intro) if text]
     blocks += [Paragraph(text=finding(rows), kind="lead"), cards(rows)]
     blocks += [figure.picture for figure in drawn]
-    blocks += [table_block(rows, f"Differences are to {baseline} where the samples are the same."), *notes(rows, own)]
+    blocks += [
+        table_block(rows, "Each difference is to the row marked baseline that has the same samples."),
+        *notes(rows, own),
+    ]
     section = Section(title=ablation.title, blocks=tuple(blocks))
     return SweepOutput(name=ablation.name, rows=rows, drawn=tuple(drawn), section=section)
 

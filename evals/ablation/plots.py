@@ -57,16 +57,20 @@ class Series:
     rows: tuple[SweepRow, ...]
 
 
-def accuracy_against_tokens(rows: Sequence[SweepRow], title: str) -> Figure:
+def accuracy_against_tokens(series: Sequence[Series], title: str) -> Figure:
     """Return accuracy with 95 % intervals against visual tokens (log scale), the Pareto front drawn through.
 
-    rows: one task, one row a setting; rows without measured tokens are left out.
+    series: rows of one task; those without measured tokens are left out. One series has its settings named at the
+    points, several have a colour each.
     """
-    shown = [row for row in rows if row.tokens]
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
-        if shown:
-            _draw_against_tokens(axes, shown)
+        rows = [row for line in series for row in line.rows if row.tokens]
+        if rows:
+            _draw_front(axes, rows)
+            for index, line in enumerate(series):
+                _draw_points(axes, line, COLORS[index % len(COLORS)], named=len(series) == 1)
+            _draw_floor(axes, rows)
         axes.set(xlabel="visual tokens a sample (log scale)", ylabel="accuracy", ylim=(0, 1.04), title=title)
         _percent(axes)
     return figure
@@ -113,26 +117,38 @@ def _saved(figure: Figure, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-def _draw_against_tokens(axes: Axes, rows: Sequence[SweepRow]) -> None:
+def _draw_front(axes: Axes, rows: Sequence[SweepRow]) -> None:
     tokens = [float(row.tokens or 0) for row in rows]
     front = pareto_front(tokens, [row.accuracy for row in rows])
     places, heights = [tokens[i] for i in front], [rows[i].accuracy for i in front]
-    axes.plot(places, heights, color=COLORS[0], alpha=0.35, lw=2, label="Pareto front")
-    for index, row in enumerate(rows):
-        color = COLORS[0] if index in front else SOFT
-        place = (tokens[index], row.accuracy)
-        axes.errorbar(*place, yerr=_bars([row]), fmt="o", color=color, ms=6, capsize=3, lw=1.4)
-        axes.annotate(row.setting, place, xytext=(8, -12), textcoords="offset points", fontsize=9, color=INK)
+    axes.plot(places, heights, color=SOFT, alpha=0.45, lw=4, solid_capstyle="round", label="Pareto front")
+
+
+def _draw_points(axes: Axes, line: Series, color: str, named: bool) -> None:
+    shown = [(name, row) for name, row in zip(line.names, line.rows, strict=True) if row.tokens]
+    places = [float(row.tokens or 0) for _, row in shown]
+    heights = [row.accuracy for _, row in shown]
+    bars = _bars([row for _, row in shown])
+    label = None if named else line.label
+    axes.errorbar(places, heights, yerr=bars, fmt="o", color=color, ms=6, capsize=3, lw=1.4, label=label)
+    for place, height, (name, _) in zip(places, heights, shown, strict=True):
+        if named:
+            at = (place, height)
+            axes.annotate(name, at, xytext=(8, -12), textcoords="offset points", fontsize=9, color=INK)
+
+
+def _draw_floor(axes: Axes, rows: Sequence[SweepRow]) -> None:
     axes.axhline(rows[0].majority, color=SOFT, ls="--", lw=1.2, label="majority")
     blind = [row.blind for row in rows if row.blind is not None]
     if blind:
-        axes.axhline(sum(blind) / len(blind), color=SOFT, ls=":", lw=1.2, label="blind")
+        axes.axhline(sum(blind) / len(blind), color=SOFT, ls=":", lw=1.4, label="blind (mean)")
+    tokens = sorted({float(row.tokens or 0) for row in rows})
     axes.set_xscale("log", base=2)
-    axes.set_xlim(min(tokens) / 1.3, max(tokens) * 1.5)
-    axes.set_xticks(sorted(set(tokens)))
+    axes.set_xlim(tokens[0] / 1.3, tokens[-1] * 1.5)
+    axes.set_xticks(tokens)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="upper left")
+    axes.legend(loc="best")
 
 
 def _panel(axes: Axes, name: str, series: Sequence[Series]) -> None:

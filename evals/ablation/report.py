@@ -135,7 +135,7 @@ CSS = """
 * { box-sizing: border-box; }
 body { margin: 0; background: #fff; color: var(--ink); -webkit-font-smoothing: antialiased;
   font: 16px/1.55 -apple-system, "Segoe UI", Inter, Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 1060px; margin: 0 auto; padding: 56px 28px 96px; }
+main { max-width: 1120px; margin: 0 auto; padding: 56px 28px 96px; }
 header { border-bottom: 1px solid var(--line); padding-bottom: 20px; margin-bottom: 8px; }
 h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.015em; margin: 0 0 6px; }
 h2 { font-size: 20px; letter-spacing: -.01em; margin: 48px 0 10px; }
@@ -154,7 +154,7 @@ figcaption, p.caption { color: var(--soft); font-size: 14px; margin-top: 6px; ma
 .scroll { overflow-x: auto; margin: 18px 0 4px; }
 table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; width: 100%; }
 th { color: var(--soft); font-weight: 600; font-size: 12.5px; border-bottom: 1.5px solid var(--ink); }
-th, td { padding: 5px 9px; text-align: right; white-space: nowrap; }
+th, td { padding: 5px 8px; text-align: right; white-space: nowrap; }
 td { border-bottom: 1px solid var(--line); }
 .left { text-align: left; }
 tr.strong td { font-weight: 600; background: var(--tint); }

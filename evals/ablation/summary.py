@@ -49,42 +49,44 @@ def kinds(rows: Sequence[SweepRow]) -> list[str]:
 
 
 def finding(rows: Sequence[SweepRow]) -> str:
-    """Return one sentence on the whole range of a sweep, and one on each step, with intervals and p values."""
+    """Return the sweep in a few sentences with intervals and p values; a sentence a set where samples differ."""
     pooled = overall(rows)
-    first = next((row for row in pooled if row.difference is None), pooled[0])
+    groups: dict[str, list[SweepRow]] = {}
+    for row in pooled:
+        groups.setdefault(row.baseline, []).append(row)
+    if len(groups) > 1:
+        return " ".join(_side_by_side(group) for group in groups.values())
+    words = [f"Over all tasks {_share(pooled[0])} at {pooled[0].setting}{_tokens(pooled[0])}."]
     best = max(pooled, key=lambda row: row.accuracy)
-    words = [f"Over all tasks {_share(first)} at {first.setting}{_tokens(first)}."]
-    if best.setting != first.setting and best.difference is not None and best.p is not None:
-        words.append(
-            f"The best setting is {best.setting}{_tokens(best)} with {_share(best)}: {_points(best.difference)} "
-            f"[{_points(best.difference_low)}, {_points(best.difference_high)}] against {best.baseline}, "
-            f"p {_p(best.p_holm)} after Holm's correction."
-        )
+    if best.difference is not None:
+        words.append(f"The best setting is {best.setting}{_tokens(best)} with {_share(best)}: {_against(best)}.")
     steps = [(a, b) for a, b in pairwise(pooled) if b.step is not None and b.step_p is not None]
     if len(steps) > 1:
         told = "; ".join(f"{a.setting} to {b.setting} {_points(b.step)} (p {_p(b.step_p)})" for a, b in steps)
-        words.append(f"Step by step: {told}.")
+        words.append(f"Step by step, in points: {told}.")
     return " ".join(words)
 
 
-def cards(rows: Sequence[SweepRow]) -> Figures:
-    """Return the accuracy of every setting, over all tasks, as large numbers."""
-    return Figures(
-        items=tuple((f"{100 * row.accuracy:.1f}%", f"{row.setting}{_tokens(row, ', ')}") for row in overall(rows))
-    )
+def cards(rows: Sequence[SweepRow], most: int = 6) -> Figures:
+    """Return the accuracy over all tasks as large numbers: of every setting, or with many of each set's baseline."""
+    shown = overall(rows)
+    if len(shown) > most:
+        shown = [row for row in shown if row.difference is None][:most]
+    return Figures(items=tuple((f"{100 * row.accuracy:.1f}%", f"{row.setting}{_tokens(row, ', ')}") for row in shown))
 
 
 def draw(rows: Sequence[SweepRow], cells: Sequence[Cell], name: str, title: str, axis: str) -> list[Drawn]:
     """Return the figures of a sweep. `axis` names what the first axis of the cells varies."""
     drawn: list[Drawn] = []
     pooled = overall(rows)
-    if len({row.tokens for row in pooled}) > 1:
+    # settings with other samples do not lie on one curve
+    if len({row.tokens for row in pooled}) > 1 and len({row.baseline for row in pooled}) == 1:
         drawn.append(
             _drawn(
-                plots.accuracy_against_tokens(pooled, title),
+                plots.accuracy_against_tokens(_series(pooled, cells), title),
                 f"{name}-tokens",
-                "Accuracy over all tasks against visual tokens, with 95 % intervals. Grey points are beaten by a "
-                "setting that costs no more.",
+                "Accuracy over all tasks against visual tokens, with 95 % intervals. Settings below the front are "
+                "beaten by one that costs no more.",
                 f"{title}: accuracy against visual tokens",
             )
         )
@@ -115,8 +117,11 @@ def notes(rows: Sequence[SweepRow], more: Mapping[str, Sequence[str]]) -> list[B
     found: list[str] = []
     poor = [row for row in rows if row.low <= row.majority and row.task.rsplit("/", 1)[-1] not in (MEAN, ALL)]
     if poor:
-        named = ", ".join(f"{row.task} at {row.setting}" for row in poor)
-        found.append(f"Not above the majority baseline (their interval reaches it): {named}.")
+        settings: dict[str, list[str]] = {}
+        for row in poor:
+            settings.setdefault(row.task, []).append(row.setting)
+        named = "; ".join(f"{task} at {', '.join(where)}" for task, where in settings.items())
+        found.append(f"Not above the majority baseline (the interval reaches it): {named}.")
     small = min((row.n for row in rows), default=0)
     if small:
         found.append(f"The smallest row has n = {small}; read the intervals, not the third digit.")
@@ -167,19 +172,40 @@ def _cells(row: SweepRow) -> tuple[str, ...]:
 def _series(rows: Sequence[SweepRow], cells: Sequence[Cell]) -> list[plots.Series]:
     # the first axis runs along x; what the others say names a line
     labels = {cell.setting: cell.labels for cell in cells}
+    short = _short([cell.labels[0] for cell in cells])
     lines: dict[str, list[SweepRow]] = {}
     for row in rows:
         lines.setdefault(", ".join(labels[row.setting][1:]), []).append(row)
     return [
-        plots.Series(label=name or "accuracy", names=tuple(labels[row.setting][0] for row in line), rows=tuple(line))
+        plots.Series(
+            label=name or "accuracy", names=tuple(short[labels[row.setting][0]] for row in line), rows=tuple(line)
+        )
         for name, line in lines.items()
     ]
+
+
+def _short(labels: Sequence[str]) -> dict[str, str]:
+    """Return each label without a last word that all of them share: "4 frames", "8 frames" become "4", "8"."""
+    last = {label.rsplit(" ", 1)[-1] for label in labels}
+    shared = len(last) == 1 and all(" " in label for label in labels)
+    return {label: label.rsplit(" ", 1)[0] if shared else label for label in labels}
 
 
 def _drawn(figure: plots.Figure, name: str, caption: str, alt: str) -> Drawn:
     drawn = Drawn(name=name, svg=plots.to_svg(figure), png=plots.to_png(figure), caption=caption, alt=alt)
     plots.close(figure)
     return drawn
+
+
+def _side_by_side(rows: Sequence[SweepRow]) -> str:
+    first, *others = rows
+    told = "; ".join(f"{row.setting} {100 * row.accuracy:.1f} %: {_against(row)}" for row in others)
+    return f"At {first.setting}{_tokens(first)} {_share(first)}{'; ' if told else ''}{told}."
+
+
+def _against(row: SweepRow) -> str:
+    low, high = _points(row.difference_low), _points(row.difference_high)
+    return f"{_points(row.difference)} points [{low}, {high}] against {row.baseline}, p {_p(row.p_holm)}"
 
 
 def _share(row: SweepRow) -> str:
