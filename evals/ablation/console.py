@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.ablation.planner import CellPrice
+from evals.ablation.stats import smallest_detectable
 from evals.ablation.table import SweepRow, p_text
 
 
@@ -64,7 +65,7 @@ def price_text(prices: Sequence[CellPrice]) -> str:
         f"{asked:,} answers, {shared:,} of them known from an equal plan; {unique:,} of {tiles:,} tiles to encode; "
         f"{flops_text(needed)} of {flops_text(naive)} to run"
     )
-    return f"{aligned(head, lines, left=1)}\n\n{total}"
+    return f"{aligned(head, lines, left=1)}\n\n{total}\n{_power_text(min(price.samples for price in prices))}"
 
 
 def flops_text(flops: float) -> str:
@@ -81,6 +82,14 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> st
     widths = [max(len(row[column]) for row in full) for column in range(len(head))]
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([_line(head, widths, left), rule, *(_line(row, widths, left) for row in rows)])
+
+
+def _power_text(n: int) -> str:
+    few, many = (f"{100 * smallest_detectable(n, share):.1f}" for share in (0.1, 0.2))
+    return (
+        f"with n = {n:,}, a true difference of {few} points shows with 80 % power where two settings disagree on 10 % of "
+        f"the samples, {many} points where they disagree on 20 %"
+    )
 
 
 def _line(row: Sequence[str], widths: Sequence[int], left: int) -> str:
