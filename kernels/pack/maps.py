@@ -1,7 +1,7 @@
-"""Packing as a sparse linear map, built on the host: which source tokens make a packed token, and the reverse.
+"""Packing as a sparse linear map: which source tokens make a packed token, and the reverse.
 
 Legend: N tiles, P tokens per tile, T packed tokens, M = N * P source tokens, X taps (nonzero weights) of a map, R rows
-of a map, E packed tokens that are end vectors, K end vectors, S segments, C columns.
+of a map, E packed tokens that are end vectors, K end vectors.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from kernels.pack.columns import END_CODES, Column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,33 +110,6 @@ class InverseMap:
         )
 
 
-def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
-    """Return which source tokens make each packed token, with the weights of bilinear resampling."""
-    columns_CT = np.ascontiguousarray(host_SC.T)[:, segment_of_T]
-    row_T, col_T, is_end_T = _place_in_segment(columns_CT)
-    resized_T = (columns_CT[Column.H] != columns_CT[Column.OUT_H]) | (columns_CT[Column.W] != columns_CT[Column.OUT_W])
-    copied_T, blended_T = ~resized_T & ~is_end_T, resized_T & ~is_end_T
-    index_T4, weight_T4 = _four_taps(columns_CT[:, blended_T], row_T[blended_T], col_T[blended_T])
-    used_T4 = weight_T4 != 0
-
-    first_T = np.zeros(len(is_end_T), dtype=np.int32)
-    first_T[copied_T] = _source(columns_CT[:, copied_T], row_T[copied_T], col_T[copied_T])
-    counts_T = copied_T.astype(np.int64)
-    counts_T[blended_T] = used_T4.sum(1)
-    index_X = np.repeat(first_T, counts_T)
-    weight_X = np.ones(len(index_X), dtype=np.float32)
-    from_blend_X = np.repeat(blended_T, counts_T)
-    index_X[from_blend_X], weight_X[from_blend_X] = index_T4[used_T4], weight_T4[used_T4]
-
-    end_row_E = np.flatnonzero(is_end_T)
-    return GatherMap(
-        taps=_taps(counts_T, index_X, weight_X),
-        copied_T=torch.from_numpy(first_T[: 0 if resized_T.any() else None]),
-        end_row_E=torch.from_numpy(end_row_E),
-        end_vec_E=torch.from_numpy(columns_CT[Column.VEC, end_row_E].astype(np.int64)),
-    )
-
-
 def inverse_map(gather: GatherMap, num_source: int, num_ends: int) -> InverseMap:
     """Return the transpose of a gather map; within a row, taps keep the order of the packed tokens."""
     ptr_T1 = gather.taps.ptr_R1.numpy()
@@ -150,56 +121,14 @@ def inverse_map(gather: GatherMap, num_source: int, num_ends: int) -> InverseMap
     end_ptr_K1 = np.concatenate([[0], np.cumsum(np.bincount(vector_E, minlength=num_ends))])
     end_row_E = gather.end_row_E.numpy()[np.argsort(vector_E, kind="stable")]
     return InverseMap(
-        taps=_taps(counts_M, row_X[order_X], gather.taps.weight_X.numpy()[order_X]),
+        taps=taps_of(counts_M, row_X[order_X], gather.taps.weight_X.numpy()[order_X]),
         end_ptr_K1=torch.from_numpy(end_ptr_K1.astype(np.int32)),
         end_row_E=torch.from_numpy(end_row_E.astype(np.int32)),
     )
 
 
-def axis_taps(place: np.ndarray, size: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (low, high, part): along one axis, out[place] = (1 - part) * crop[low] + part * crop[high].
-
-    The arithmetic is that of torch's bilinear resampling with align_corners=False, in float32.
-    """
-    scale = size.astype(np.float32) / np.maximum(out, 1).astype(np.float32)
-    # torch's multiply and subtract is compiled to one fused operation; float64 holds the product exactly
-    source = (scale.astype(np.float64) * (place + 0.5) - 0.5).astype(np.float32)
-    source = np.maximum(source, np.float32(0))
-    low = np.minimum(source.astype(np.int64), size - 1)
-    part = np.clip(source - low.astype(np.float32), np.float32(0), np.float32(1))
-    return low, np.minimum(low + 1, size - 1), part
-
-
-def _place_in_segment(columns_CT: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    end, out_h, out_w = columns_CT[Column.END], columns_CT[Column.OUT_H], columns_CT[Column.OUT_W]
-    rank_T = np.arange(columns_CT.shape[1]) - columns_CT[Column.DST]
-    row_length_T = out_w + (end == END_CODES["row"])
-    row_T, col_T = np.divmod(rank_T, np.maximum(row_length_T, 1))
-    closes_row_T = (end == END_CODES["row"]) & (col_T == out_w)
-    closes_segment_T = (end == END_CODES["segment"]) & (rank_T == out_h * out_w)
-    return row_T, col_T, closes_row_T | closes_segment_T
-
-
-def _source(columns_CT: np.ndarray, y_T: np.ndarray, x_T: np.ndarray) -> np.ndarray:
-    """Return the flat source token of a place in each token's crop."""
-    tok = columns_CT[Column.TOK].astype(np.int64)
-    tile_y, inside_y = np.divmod(columns_CT[Column.Y] + y_T, tok)
-    tile_x, inside_x = np.divmod(columns_CT[Column.X] + x_T, tok)
-    tile = tile_y * columns_CT[Column.COLS] + tile_x
-    return columns_CT[Column.SRC] + (tile * tok + inside_y) * tok + inside_x
-
-
-def _four_taps(columns_CT: np.ndarray, row_T: np.ndarray, col_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (index_T4, weight_T4) of tokens at (row, col) of their resampled crops."""
-    low_y, high_y, part_y = axis_taps(row_T, columns_CT[Column.H], columns_CT[Column.OUT_H])
-    low_x, high_x, part_x = axis_taps(col_T, columns_CT[Column.W], columns_CT[Column.OUT_W])
-    rest_y, rest_x = np.float32(1) - part_y, np.float32(1) - part_x
-    corners = [(low_y, low_x), (low_y, high_x), (high_y, low_x), (high_y, high_x)]
-    weights = [rest_y * rest_x, rest_y * part_x, part_y * rest_x, part_y * part_x]
-    return np.stack([_source(columns_CT, y, x) for y, x in corners], axis=1), np.stack(weights, axis=1)
-
-
-def _taps(counts_R: np.ndarray, index_X: np.ndarray, weight_X: np.ndarray) -> Taps:
+def taps_of(counts_R: np.ndarray, index_X: np.ndarray, weight_X: np.ndarray) -> Taps:
+    """Return the matrix whose rows have these numbers of taps."""
     ptr_R1 = np.zeros(len(counts_R) + 1, dtype=np.int32)
     np.cumsum(counts_R, out=ptr_R1[1:])
     return Taps(

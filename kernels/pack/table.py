@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from kernels.pack.columns import END_CODES, Column
-from kernels.pack.maps import GatherMap, InverseMap, gather_map, inverse_map
+from kernels.pack.gather import gather_map
+from kernels.pack.maps import GatherMap, InverseMap, inverse_map
 
 
 @dataclass(slots=True, kw_only=True)
