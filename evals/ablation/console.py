@@ -85,10 +85,12 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> st
 
 
 def _power_text(n: int) -> str:
+    if n < 30:
+        return f"n = {n}: prices only, too few samples to compare settings"
     few, many = (f"{100 * smallest_detectable(n, share):.1f}" for share in (0.1, 0.2))
     return (
-        f"with n = {n:,}, a true difference of {few} points shows with 80 % power where two settings disagree on 10 % of "
-        f"the samples, {many} points where they disagree on 20 %"
+        f"with n = {n:,} a true difference of {few} points shows with 80 % power where two settings disagree on 10 % "
+        f"of the samples, {many} points where they disagree on 20 %"
     )
 
 
