@@ -8,6 +8,7 @@ machines.
 
 import argparse
 import csv
+import os
 import platform
 import statistics
 import time
@@ -30,12 +31,14 @@ from kernels.pack.table import PackTable
 class Timing:
     """One implementation's times on one case, as a row of the CSV.
 
-    milliseconds: median and quartiles over rounds. per_copy, per_transformers: median of the round-by-round ratios of
-    its time to those of a copy of the same bytes and of transformers.
+    allocator: "kept" where MALLOC_MMAP_MAX_=0 makes glibc reuse large blocks, which by default it takes from the
+    system, page by page, for every output. milliseconds: median and quartiles over rounds. per_copy, per_transformers: median
+    of the round-by-round ratios of its time to those of a copy of the same bytes and of transformers.
     """
 
     device: str
     threads: int
+    allocator: str
     torch: str
     case: str
     direction: str
@@ -61,23 +64,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--write", type=Path, help="a CSV to add rows to")
     arguments = parser.parse_args()
     if arguments.rounds < 2:
         parser.error(f"--rounds: expected at least 2, got {arguments.rounds}")
     torch.set_num_threads(arguments.threads)
-    timings: list[Timing] = []
     for name in arguments.case:
         for width in arguments.width:
             for dtype in arguments.dtype:
                 new = time_case(CASES[name], width, dtype, arguments.device, arguments.rounds)
                 print("\n".join(describe(timing) for timing in new), flush=True)
-                timings += new
-    if arguments.write:
-        with arguments.write.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Timing)], lineterminator="\n")
+                if arguments.write:
+                    append(arguments.write, new)
+
+
+def append(path: Path, timings: list[Timing]) -> None:
+    """Add rows to a CSV, which gets its header with its first rows."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Timing)], lineterminator="\n")
+        if new:
             writer.writeheader()
-            writer.writerows(asdict(timing) for timing in timings)
+        writer.writerows(asdict(timing) for timing in timings)
 
 
 def time_case(case: ImageCase | ClipCase, width: int, dtype: str, device: str, rounds: int) -> list[Timing]:
@@ -100,6 +108,7 @@ def time_case(case: ImageCase | ClipCase, width: int, dtype: str, device: str, r
         calls["copy"] = copy_of(moved_rows(table), width, features)
         found = [("forward", measure(calls, device, rounds))]
     if table.num_ends:
+        del packers["reference"]
         found.append(("backward", measure_backward(packers, features, ends, table, device, rounds)))
     return [
         timing_of(case, direction, width, dtype, table, name, seconds)
@@ -118,7 +127,7 @@ def measure_backward(
 ) -> dict[str, list[float]]:
     """Return the seconds of each packer's backward, features and ends, by name."""
     inputs = (features.detach().requires_grad_(), ends.detach().requires_grad_())
-    grad = torch.randn_like(packers["reference"](features, ends))
+    grad = torch.randn(table.num_tokens, features.shape[-1], dtype=features.dtype, device=features.device)
     calls = {}
     for name, packer in packers.items():
         packed = packer(*inputs)
@@ -182,6 +191,7 @@ def timing_of(
     return Timing(
         device=device_name(table.device.type),
         threads=torch.get_num_threads(),
+        allocator="kept" if os.environ.get("MALLOC_MMAP_MAX_") == "0" else "default",
         torch=torch.__version__,
         case=case.name,
         direction=direction,
