@@ -185,19 +185,19 @@ class TrainConfig:
     JSON file, the folder its file names are relative to, and the folder to write. The parts describe a recipe's model.
     """
 
-    recipe: dict[str, Any] | None
-    stage: StageSpec | None
+    recipe: dict[str, Any] | None = None
     source: str | None
     data: str | None
     media: str
     out: str | None
     device: str
-    encoder: EncoderSpec | None
-    projector: ProjectorSpec | None
-    llm: LlmSpec | None
-    grid: GridSpec | None
-    video: VideoSpec | None
-    model: ModelChoice | None
+    stage: StageSpec | None = None
+    encoder: EncoderSpec | None = None
+    projector: ProjectorSpec | None = None
+    llm: LlmSpec | None = None
+    grid: GridSpec | None = None
+    video: VideoSpec | None = None
+    model: ModelChoice | None = None
     text_tokens: int | None = None
 
     @property

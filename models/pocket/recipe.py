@@ -12,7 +12,7 @@ from models.checkpoints.save import save
 from models.lmm import LMM
 from models.pocket.fresh import fresh
 from models.pocket.sources import Mix, answer_source, patch_source
-from models.pocket.teachers import PatchWords, PlacedAnswers
+from models.pocket.teachers import PatchWords, PlacedAnswers, PlacedWords
 from models.spec import ModelSpec
 from models.training.loop import DataSource, train
 from models.training.stage import StageSpec
@@ -84,9 +84,14 @@ def balance(model: LMM, pixels_NCHW: torch.Tensor) -> None:
     model.ends_KD.copy_(F.normalize(model.ends_KD, dim=-1) * BALANCED_RMS * words.shape[-1] ** 0.5)
 
 
-def _objectives(spec: ModelSpec, seed: int) -> dict[str, PatchWords | PlacedAnswers]:
+def _objectives(spec: ModelSpec, seed: int) -> dict[str, PatchWords | PlacedAnswers | PlacedWords]:
     torch.manual_seed(seed)
-    return {"patch_words": PatchWords(spec.encoder.dim), "placed_answers": PlacedAnswers(spec.llm.hidden)}
+    placed = PlacedAnswers(spec.llm.hidden)
+    return {
+        "patch_words": PatchWords(spec.encoder.dim),
+        "placed_answers": placed,
+        "placed_words": PlacedWords(placed, spec.llm.hidden),
+    }
 
 
 def _data(stage: StageSpec, recipe: PocketRecipe) -> DataSource:

@@ -8,6 +8,7 @@ tile each, which a clip's frames will look like.  Several questions about one im
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -27,10 +28,11 @@ from models.pocket.questions import Question, ask
 from models.pocket.scenes import FRAME_PX, Scene
 from models.pocket.tiles import PATCH_PX, labelled_tiles
 from models.pocket.tokenizer import build_tokenizer
-from models.pocket.words import SPECIALS
+from models.pocket.words import COLUMNS, ROWS, SPECIALS, VOCABULARY
 
 TILE = TileSpec.of(FRAME_PX, PATCH_PX)
 MEAN = STD = (0.5, 0.5, 0.5)
+_ID = {word: index for index, word in enumerate(VOCABULARY)}
 _PAD, _END, _, _IMAGE, _USER, _ASSISTANT = range(len(SPECIALS))
 PAGES: tuple[tuple[Callable[[Random, str], Scene], int], ...] = (
     (scenes.page, 5), (scenes.odd, 2), (scenes.counting, 1), (scenes.chart, 2), (scenes.listing, 2),
@@ -84,7 +86,9 @@ class PlacedBatch:
     row_T, column_T: place of an image's visual tokens in their segment, -1 for end vectors; detail_T: whether it is a
     detail token; first_visual: the position of an image's first token, the same in every sample. pointer_K4: for each
     question about one item, where the answer begins (sample, position) and where the item lies (row, column).
-    positions_BL: rotary positions; blocks_BL: 0 for what every question sees, k for the k-th question, -1 for padding,
+    words_T3: at each visual token the ids of the words for its third of the page, row and column, and for its frame of a
+    strip; -1 where there is none. previous_K3: for each item of a list or strip but the first, sample and position of
+    the token at its centre, and the id of the item before it. positions_BL: rotary positions; blocks_BL: 0 for what every question sees, k for the k-th question, -1 for padding,
     or all 0 for a conversation.
     """
 
@@ -94,6 +98,8 @@ class PlacedBatch:
     detail_T: Tensor
     first_visual: int
     pointer_K4: Tensor
+    words_T3: Tensor
+    previous_K3: Tensor
     positions_BL: Tensor
     blocks_BL: Tensor
 
@@ -209,6 +215,8 @@ def collate(
         detail_T=detail_T,
         first_visual=1,
         pointer_K4=torch.tensor(pointers, dtype=torch.long).reshape(-1, 4),
+        words_T3=place_words(plan, drawn[0].kind),
+        previous_K3=torch.tensor(_previous(plan, drawn), dtype=torch.long).reshape(-1, 3),
         positions_BL=torch.from_numpy(positions_BL),
         blocks_BL=torch.from_numpy(blocks_BL),
     )
@@ -247,6 +255,37 @@ def places(plan: VisualPlan) -> tuple[Tensor, Tensor, Tensor]:
             columns.append(-1)
             detail.append(is_detail)
     return torch.tensor(rows), torch.tensor(columns), torch.tensor(detail)
+
+
+@lru_cache(maxsize=None)
+def place_words(plan: VisualPlan, kind: str) -> Tensor:
+    """Return the ids [T, 3] of the row word, column word and frame number at each detail token of a kind of scene."""
+    out = plan.segments[-1].out
+    words = torch.full((plan.num_tokens, 3), -1)
+    row_T, column_T, detail_T = places(plan)
+    for token in torch.nonzero(detail_T & (row_T >= 0)).flatten().tolist():
+        row, column = int(row_T[token]), int(column_T[token])
+        if kind == "strip":
+            words[token, 2] = _ID[str(row // TILE.tok + 1)]
+        elif kind != "corner":
+            words[token, 0] = _ID[ROWS[int((row + 0.5) * 3 / out.h)]]
+            words[token, 1] = _ID[COLUMNS[int((column + 0.5) * 3 / out.w)]]
+    return words
+
+
+def _previous(plan: VisualPlan, drawn: Sequence[Scene]) -> list[tuple[int, int, int]]:
+    """Return sample, position and name before, for each item but the first of lists and strips."""
+    found = []
+    detail = plan.segments[-1]
+    if detail.end != "row":
+        return []
+    first = 1 + plan.num_tokens - detail.num_tokens
+    for sample, scene in enumerate(drawn):
+        if scene.kind in ("list", "strip"):
+            for before, item in pairwise(scene.items):
+                row, column = _token_of(plan, scene, item.box)
+                found.append((sample, first + row * (detail.out.w + 1) + column, _ID[before.name]))
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -6,16 +6,21 @@ before the decoder learns to read; both objectives' extra parameters live in tra
 Legend: N tiles, P patches, D decoder width, V content words, K colours, B rows, T visual tokens of an image.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.lmm import LMM
 from models.pocket.sources import PatchBatch, PlacedBatch
-from models.pocket.words import COLORS, CONTENT, KIND_OF, VOCABULARY
+from models.pocket.words import COLORS, COLUMNS, CONTENT, KIND_OF, ROWS, VOCABULARY
 from models.training.objective import answer_loss, decode, visibility
 
 MAX_PLACE = 32
+# frames of the longest strip in training
+NUMBERED = tuple(str(number) for number in range(1, 9))
 MAX_CHARACTERS = 4
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -103,23 +108,79 @@ class PlacedAnswers(nn.Module):
 
     def forward(self, model: LMM, batch: PlacedBatch, rope_factor: float) -> tuple[Tensor, dict[str, float]]:
         """Return the loss, and the shares of answer tokens, of places and of pointers that are right."""
-        visible = visibility(batch.blocks_BL, model.dtype)
-        output = decode(model, batch.batch, batch.positions_BL / rope_factor, visible, hidden=True)
-        loss, right = answer_loss(output.logits, batch.batch.labels_BL)
+        output = decode_apart(model, batch, rope_factor)
+        return self.loss(batch, output.logits, output.hidden_states)
+
+    def loss(
+        self, batch: PlacedBatch, logits_BLV: Tensor, hidden: Sequence[Tensor]
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return what `forward` does, from the decoder's output; hidden: [B, L, D] after each layer, inputs first."""
+        loss, right = answer_loss(logits_BLV, batch.batch.labels_BL)
         numbers = {"answers": loss.item(), "right": right}
         kept_T = (batch.row_T >= 0) & batch.detail_T
         if kept_T.any():
-            first = batch.first_visual
-            visual_BTD = output.hidden_states[self.place_layer][:, first : first + len(batch.row_T)][:, kept_T]
+            visual_BTD = _visual(hidden[self.place_layer], batch)[:, kept_T]
             wanted_BT2 = torch.stack([batch.row_T, batch.column_T], -1)[kept_T].expand(len(visual_BTD), -1, -1)
             place, numbers["place"] = self.place(visual_BTD, wanted_BT2)
             loss = loss + self.place_weight * place
         if len(batch.pointer_K4):
             sample_K, position_K, *_ = batch.pointer_K4.unbind(-1)
-            answer_KD = output.hidden_states[self.pointer_layer][sample_K, position_K]
+            answer_KD = hidden[self.pointer_layer][sample_K, position_K]
             pointer, numbers["pointer"] = self.pointer(answer_KD, batch.pointer_K4[:, 2:])
             loss = loss + self.pointer_weight * pointer
         return loss, numbers
+
+
+class PlacedWords(nn.Module):
+    """PlacedAnswers plus two teachers at visual tokens, after decoder layer `layer`.
+
+    words: through the model's own output layer, the words for a detail token's third of the page or the number of its
+    frame: what a token shows and where it lies are then told in one language, and one look-up fetches both. previous:
+    at an item of a list or strip, the item before it, by a linear head.
+    """
+
+    def __init__(self, placed: PlacedAnswers, width: int, layer: int = 3, weight: float = 0.2) -> None:
+        super().__init__()
+        self.placed, self.layer, self.weight = placed, layer, weight
+        self.previous = nn.Linear(width, len(VOCABULARY))
+        groups = [ROWS, COLUMNS, NUMBERED]
+        self.register_buffer("groups_GV", torch.tensor([[word in group for word in VOCABULARY] for group in groups]))
+
+    def forward(self, model: LMM, batch: PlacedBatch, rope_factor: float) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss, and PlacedAnswers' numbers with the shares of words and previous items that are right."""
+        output = decode_apart(model, batch, rope_factor)
+        loss, numbers = self.placed.loss(batch, output.logits, output.hidden_states)
+        hidden_BLD = output.hidden_states[self.layer]
+        told = [group for group in range(3) if (batch.words_T3[:, group] >= 0).any()]
+        if told:
+            kept_T = batch.words_T3[:, told[0]] >= 0
+            visual_BTD = _visual(hidden_BLD, batch)[:, kept_T]
+            logits_BTV = model.llm.get_output_embeddings()(model.llm.model.norm(visual_BTD)).float()
+            for group in told:
+                words, numbers["words"] = self._words(logits_BTV, batch.words_T3[kept_T, group], group)
+                loss = loss + self.weight * words
+        if len(batch.previous_K3):
+            sample_K, position_K, name_K = batch.previous_K3.unbind(-1)
+            logits_KV = self.previous(hidden_BLD[sample_K, position_K]).float()
+            loss = loss + self.weight * F.cross_entropy(logits_KV, name_K)
+            numbers["previous"] = (logits_KV.detach().argmax(-1) == name_K).float().mean().item()
+        return loss, numbers
+
+    def _words(self, logits_BTV: Tensor, wanted_T: Tensor, group: int) -> tuple[Tensor, float]:
+        logits_BTV = logits_BTV.masked_fill(~self.groups_GV[group], -1e4)
+        wanted_BT = wanted_T.expand(logits_BTV.shape[:2])
+        right = (logits_BTV.detach().argmax(-1) == wanted_BT).float().mean().item()
+        return F.cross_entropy(logits_BTV.flatten(0, 1), wanted_BT.flatten()), right
+
+
+def decode_apart(model: LMM, batch: PlacedBatch, rope_factor: float) -> Any:
+    """Return the decoder's output with all hidden states, each question seeing what it may."""
+    visible = visibility(batch.blocks_BL, model.dtype)
+    return decode(model, batch.batch, batch.positions_BL / rope_factor, visible, hidden=True)
+
+
+def _visual(hidden_BLD: Tensor, batch: PlacedBatch) -> Tensor:
+    return hidden_BLD[:, batch.first_visual : batch.first_visual + len(batch.row_T)]
 
 
 class _PlaceHead(nn.Module):
