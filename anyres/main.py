@@ -23,6 +23,9 @@ from video.errors import MediaError
 from video.plan import plan_clip
 from video.sampling import sample
 
+# file formats of a drawing
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 with one line on standard error for anything that its user can put right."""
@@ -47,12 +50,13 @@ def report(words: Sequence[str], config: PlanConfig, as_json: bool) -> str:
     """
     if not words:
         raise ValueError("nothing to plan: give sizes like 640x480, images or clips (anyres-plan --help)")
+    picture = None if config.draw is None else _picture_path(config.draw, words)
     media = [plan_input(word, config) for word in words]
-    if config.draw is not None:
+    if picture is not None:
         # drawing needs fonts and arrays, planning does not
         from anyres.draw import draw_media
 
-        draw_media(media, [_frames(medium) for medium in media], Path(config.draw))
+        draw_media(media, [_frames(medium) for medium in media], picture)
     if as_json:
         return "[\n" + ",\n".join(f"  {json.dumps(json_row(medium))}" for medium in media) + "\n]"
     return table(media) + _together(media, config)
@@ -120,6 +124,19 @@ def _priced(
     cost = price(plan, config.encoder, config.projector, config.llm, config.text_tokens, project_packed=pooled_first)
     factor = rope_factor(cost.sequence, config.llm.context)
     return PlannedMedium(name=name, size=size, plan=plan, price=cost, rope_factor=factor, detail=detail, clip=clip)
+
+
+def _picture_path(draw: str, words: Sequence[str]) -> Path:
+    """Return where the picture goes. Raises ValueError for a name that is no picture's, or that is an input's."""
+    path = Path(draw)
+    if path.suffix.lower() not in _PICTURES:
+        raise ValueError(f"draw={draw}: expected a file name that ends in one of {', '.join(_PICTURES)}")
+    if not path.parent.is_dir():
+        raise ValueError(f"draw={draw}: {path.parent} is no folder")
+    for word in words:
+        if path.exists() and Path(word).exists() and path.samefile(word):
+            raise ValueError(f"draw={draw}: would overwrite the input {word}; expected another name")
+    return path
 
 
 def _frames(medium: PlannedMedium) -> list[Any]:

@@ -156,3 +156,23 @@ def test_help_and_config_of_hydra(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "target_tiles: 9" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_drawing_never_overwrites_an_input(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page = tmp_path / "page.png"
+    Image.new("RGB", (60, 40)).save(page)
+    before = page.read_bytes()
+    for name in (page, tmp_path / "." / "page.png"):
+        assert main([str(page), f"draw={name}"]) == 2
+        assert "would overwrite the input" in capsys.readouterr().err
+    assert page.read_bytes() == before
+
+
+@pytest.mark.parametrize("name, words", [("", "expected a file name"), ("a.xyz", ".png"), ("no/a.png", "no folder")])
+def test_drawing_to_no_picture_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, words: str
+) -> None:
+    target = f"{tmp_path}/{name}" if name else ""
+    assert main(["640x480", f"draw={target}"]) == 2
+    error = capsys.readouterr().err
+    assert "draw=" in error and words in error
