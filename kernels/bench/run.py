@@ -32,8 +32,8 @@ class Timing:
     """One implementation's times on one case, as a row of the CSV.
 
     allocator: "kept" where MALLOC_MMAP_MAX_=0 makes glibc reuse large blocks, which by default it takes from the
-    system, page by page, for every output. milliseconds: median and quartiles over rounds. per_copy, per_transformers: median
-    of the round-by-round ratios of its time to those of a copy of the same bytes and of transformers.
+    system, page by page, for every output. milliseconds: median and quartiles over rounds. per_copy, per_transformers:
+    median of the round-by-round ratios of its time to those of a copy of the same bytes and of transformers.
     """
 
     device: str
