@@ -121,7 +121,7 @@ class AblateConfig:
 
     source: "pocket", a checkpoint folder, or for plan_only a preset. grid, video: settings that replace the model's
     own, whole or by key. encoder, llm: parts that replace a preset's; None for its own. beyond_context: read prompts
-    longer than the trained context. text_tokens: positions of text assumed when only planning.
+    longer than the trained context. blind: ask with other media too, at every setting or once a task. text_tokens: positions of text assumed when only planning.
     """
 
     ablation: Ablation
@@ -135,7 +135,7 @@ class AblateConfig:
     reader: Literal["auto", "decord", "pyav"]
     out: str | None
     limit: int | None
-    blind: bool
+    blind: bool | Literal["once"]
     plan_only: bool
     text_tokens: int
     cache_mib: int
@@ -165,7 +165,7 @@ class DemoSweep:
 class DemoConfig:
     """make demo: the model, the folder of the report, and the sweeps by the names of their tables.
 
-    pages, clips, blind: how much is asked; the sweeps' overrides use them.
+    pages, clips, blind, blind_clips: how much is asked; the sweeps' overrides use them.
     """
 
     source: str
@@ -173,7 +173,8 @@ class DemoConfig:
     title: str
     pages: int
     clips: int
-    blind: bool
+    blind: bool | Literal["once"]
+    blind_clips: bool | Literal["once"]
     sweeps: dict[str, DemoSweep]
 
 

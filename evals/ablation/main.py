@@ -118,12 +118,13 @@ def measure(
     from evals.ablation.runner import SweepPoint, run_sweep
 
     config = points[0].config
+    first = {id(point.task): index for index, point in reversed(list(enumerate(points)))}
     sweep = [
         SweepPoint(
             setting=point.setting,
             folder=f"{index:02d}-{point.cell.folder}",
             tasks=(point.task,),
-            blind=point.config.blind,
+            blind=config.blind is True or (config.blind == "once" and first[id(point.task)] == index),
         )
         for index, point in enumerate(points)
     ]

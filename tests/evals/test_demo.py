@@ -33,7 +33,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_demo_leaves_what_it_promises_and_resumes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    words = [f"model={folder}", "pages=2", "blind=false", ONE_CLIP]
+    words = [f"model={folder}", "pages=2", "blind=false", "blind_clips=false", ONE_CLIP]
     assert demo(words) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
     assert "Resolution ablation" in printed and "3x3" in printed and "24 frames, RoPE x2" in printed
@@ -89,9 +89,11 @@ def test_ablate_runs_on_questions_of_ones_own(folder: Path, tmp_path: Path, caps
             json.dumps({"image": f"{index}.png", "question": "what color?", "answers": [color], "id": str(index)})
         )
     (tmp_path / "mine.jsonl").write_text("\n".join(lines))
-    assert ablate(["task=folder", "task.file=mine.jsonl", f"model={folder}", "out=sweep"]) == 0, capsys.readouterr().err
+    words = ["task=folder", "task.file=mine.jsonl", f"model={folder}", "out=sweep", "blind=once"]
+    assert ablate(words) == 0, capsys.readouterr().err
     rows = json.loads((tmp_path / "sweep" / "table.json").read_text())
     assert [(row["task"], row["setting"], row["n"]) for row in rows] == [("all", g, 3) for g in ("1x1", "2x2", "3x3")]
+    assert [row["blind"] is None for row in rows] == [False, True, True]
     # two of three answers are "red"
     assert rows[0]["majority"] == pytest.approx(2 / 3)
 
