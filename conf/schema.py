@@ -121,7 +121,8 @@ class AblateConfig:
 
     source: "pocket", a checkpoint folder, or for plan_only a preset. grid, video: settings that replace the model's
     own, whole or by key. encoder, llm: parts that replace a preset's; None for its own. beyond_context: read prompts
-    longer than the trained context. blind: ask with other media too, at every setting or once a task. text_tokens: positions of text assumed when only planning.
+    longer than the trained context. blind: ask with other media too, at every setting or once a task. text_tokens:
+    positions of text assumed when only planning.
     """
 
     ablation: Ablation
