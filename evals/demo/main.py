@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from evals.ablation.output import SweepOutput
 
 
+MAX_THREADS = 4
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return 0, or 2 with one line on standard error for anything that its user can put right."""
     try:
@@ -44,8 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(config: DemoConfig) -> None:
     """Run every sweep, print its table, and write the folder."""
+    import torch
+
     from evals.ablation.output import write, write_report, write_tables
 
+    # a model this small only loses time to more threads
+    torch.set_num_threads(min(torch.get_num_threads(), MAX_THREADS))
     start, out = time.perf_counter(), Path(config.out)
     planned = {name: _planned(sweep, config, out) for name, sweep in config.sweeps.items()}
     models = open_models(next(iter(planned.values()))[0].config)
