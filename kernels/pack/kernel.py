@@ -41,7 +41,7 @@ def _source(first, cols, tok, y, x):
     return first.to(tl.int64) + (tile.to(tl.int64) * tok + y % tok) * tok + x % tok
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_tokens"])
 def pack_forward_kernel(
     features_ptr,  # [M, D]
     ends_ptr,  # [K, D]
@@ -94,7 +94,7 @@ def pack_forward_kernel(
     tl.store(out_ptr + out_offset, value, mask=live[:, None] & inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_source"])
 def pack_grad_features_kernel(
     grad_ptr,  # [T, D]
     ptr_ptr,  # int32 [M + 1]
@@ -126,7 +126,7 @@ def pack_grad_features_kernel(
     tl.store(out_ptr + out_offset, value, mask=live[:, None] & inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_ends"])
 def pack_grad_ends_kernel(
     grad_ptr,  # [T, D]
     end_ptr_ptr,  # int32 [K + 1]

@@ -87,7 +87,7 @@ def run_apart(tmp_path: Path) -> Callable[[Path, Mapping[str, str]], None]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRITON_", "PYTEST_"))}
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", str(file)]
         environment = {**kept, "OMP_NUM_THREADS": "1", "TRITON_CACHE_DIR": str(tmp_path), **environment}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540)
         assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
     return run
