@@ -54,7 +54,7 @@ def json_answer(session: Session, paths: Sequence[Path], answer: Answer) -> dict
 def _line(path: Path, medium: "Medium", plan: VisualPlan) -> str:
     row = _row(path, medium, plan)
     size = f"{path.name}: {row['width']}x{row['height']}"
-    tokens = f"{row['tiles']} tiles, {row['tokens']:,} tokens"
+    tokens = f"{row['tiles']} tile{'s' * (row['tiles'] != 1)}, {row['tokens']:,} tokens"
     if isinstance(medium, VideoClip):
         frames = f"{row['frames']} of {medium.meta.num_frames} frames"
         times = f"{row['times_s'][0]:.2f} to {row['times_s'][-1]:.2f} s of {medium.meta.duration_s:.2f} s"
