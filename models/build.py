@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from models.checkpoints.ends import TABLE
 from models.checkpoints.load import fill, read_checkpoint
 from models.checkpoints.save import DTYPES
 from models.encoders.build import build_encoder
@@ -34,12 +35,18 @@ def load(
     Nothing is downloaded and no code from the folder runs. Raises ValueError for an unknown layout, a key that is
     missing or not supported, or weights that do not fit.
     """
-    checkpoint = read_checkpoint(POCKET if source == "pocket" else Path(source))
+    folder = POCKET if source == "pocket" else Path(source)
+    checkpoint = read_checkpoint(folder)
     spec = checkpoint.spec if rope_factor is None else replace(checkpoint.spec, rope_factor=rope_factor)
     chosen = dtype or (torch.float32 if torch.device(device).type == "cpu" else DTYPES[spec.dtype])
-    num_ends = checkpoint.tensors["ends_KD"].shape[0]
+    if TABLE not in checkpoint.tensors:
+        raise ValueError(f"{folder}: weights do not fit: {TABLE} is missing")
+    num_ends = checkpoint.tensors[TABLE].shape[0]
     model = build_model(spec, checkpoint.llm_config, chosen, num_ends, initialise=False)
-    fill(model, checkpoint.tensors)
+    try:
+        fill(model, checkpoint.tensors)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
     return model.to(device).eval(), Processor(spec, checkpoint.tokenizer)
 
 

@@ -84,7 +84,11 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """Return the tokenizer of a tokenizer.json file."""
+    """Return the tokenizer of a tokenizer.json file. Raises ValueError naming the file when it holds none."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    return Tokenizer.from_file(str(path))
+    try:
+        return Tokenizer.from_file(str(path))
+    # the library raises nothing narrower
+    except Exception as error:
+        raise ValueError(f"{path}: not a tokenizer ({error})") from error

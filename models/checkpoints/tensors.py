@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -47,7 +47,8 @@ def lazily(tensors: Mapping[str, Tensor]) -> LazyTensors:
 def read_tensors(folder: Path) -> LazyTensors:
     """Return the weights of a folder: safetensors, else torch files read with weights_only; whole or in shards.
 
-    Raises ValueError naming what was looked for, a shard that is missing, or a name outside the folder.
+    Raises ValueError naming what was looked for, a shard that is missing, a file that is
+    damaged, or a name outside the folder.
     """
     for index in (SAFETENSORS_INDEX, TORCH_INDEX):
         whole = SAFETENSORS if index == SAFETENSORS_INDEX else TORCH
@@ -115,7 +116,10 @@ def _read_files(folder: Path, names: list[str]) -> LazyTensors:
 
 
 def _read_safetensors(path: Path) -> dict[str, Callable[[], Tensor]]:
-    handle = safe_open(path, framework="pt", device="cpu")
+    try:
+        handle = safe_open(path, framework="pt", device="cpu")
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
     return {key: lambda key=key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118
 
 
@@ -124,6 +128,8 @@ def _read_torch(path: Path) -> dict[str, Callable[[], Tensor]]:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: holds more than tensors, and code in a file is never run") from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: not a whole torch file ({error})") from error
     return {key: _reader(state, key) for key in state}
 
 

@@ -217,3 +217,39 @@ class TestCommand:
         assert main(["anyres", str(run[0]), str(tmp_path / "full")]) == 2
         error = capsys.readouterr().err
         assert error == f"anyres-convert: {tmp_path / 'full'}: exists and is not an empty folder\n"
+
+
+class TestDamage:
+    @pytest.mark.parametrize("kept", [0, 5000])
+    def test_cut_weights_are_named(self, run, kept):
+        folder, _, _ = run
+        path = folder / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(ValueError, match=r"model\.safetensors: not a whole safetensors file"):
+            load(folder)
+
+    @pytest.mark.parametrize("kept", [0, 5000])
+    def test_cut_torch_files_are_named(self, run, kept):
+        folder, _, _ = run
+        path = folder / "model.safetensors"
+        torch.save(load_file(path), folder / "pytorch_model.bin")
+        path.unlink()
+        load(folder)
+        (folder / "pytorch_model.bin").write_bytes((folder / "pytorch_model.bin").read_bytes()[:kept])
+        with pytest.raises(ValueError, match=r"pytorch_model\.bin: not a whole torch file"):
+            load(folder)
+
+    def test_a_tokenizer_file_without_a_tokenizer_is_named(self, run):
+        folder, _, _ = run
+        (folder / "tokenizer.json").write_text("{}")
+        with pytest.raises(ValueError, match=r"tokenizer\.json: not a tokenizer"):
+            load(folder)
+
+    def test_weights_that_do_not_fit_name_their_folder(self, run):
+        folder, _, _ = run
+        tensors = load_file(folder / "model.safetensors")
+        for lost in ("ends_KD", "projector.layers.0.weight"):
+            kept = {key: value for key, value in tensors.items() if key != lost}
+            save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+            with pytest.raises(ValueError, match=f"{folder}: weights do not fit: .*{lost}"):
+                load(folder)
