@@ -15,6 +15,7 @@ from pathlib import Path
 
 from evals.prompts import LETTER, SHORT, ask
 from evals.sample import LABELS, Media, MediaKind, Sample
+from evals.score import ALL, MEAN
 from evals.task import Parsed
 from evals.tasks.matching import CHOICE, EXACT, parse_sample, score_sample
 
@@ -85,7 +86,7 @@ class Folder:
             question=question,
             options=options,
             answers=_answers(record, options),
-            kind=_text(record, "kind") if "kind" in record else "all",
+            kind=_kind(record),
             cluster=_text(record, "cluster") if "cluster" in record else "|".join(names) or native,
         )
 
@@ -96,6 +97,14 @@ class Folder:
         value = record[given[0]]
         names = _texts([value] if isinstance(value, str) else value, given[0])
         return names, tuple(Media.file(Path(self.file).parent / name, _MEDIA_KEYS[given[0]]) for name in names)
+
+
+def _kind(record: dict[str, object]) -> str:
+    """Return the row of the table that a record belongs to."""
+    kind = _text(record, "kind") if "kind" in record else "other"
+    if kind in (ALL, MEAN):
+        raise ValueError(f"kind: {kind!r} is the name of a row over all kinds, expected another name")
+    return kind
 
 
 def _record(line: str) -> dict[str, object]:

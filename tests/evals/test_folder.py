@@ -76,3 +76,12 @@ def test_an_id_that_comes_twice_is_refused(tmp_path: Path) -> None:
     record = {"media": "a.png", "question": "q", "answer": "1"}
     with pytest.raises(ValueError, match=r"mine.jsonl:2: id .* second time"):
         load(tmp_path, record, record)
+
+
+def test_a_kind_never_has_the_name_of_a_total(tmp_path: Path) -> None:
+    named = {"media": "a.png", "question": "q1", "answer": "1", "kind": "k"}
+    plain = {"media": "a.png", "question": "q2", "answer": "1"}
+    assert [sample.kind for sample in load(tmp_path, named, plain)] == ["k", "other"]
+    for total in ("all", "mean"):
+        with pytest.raises(ValueError, match=f"mine.jsonl:1: kind: '{total}' is the name of a row"):
+            load(tmp_path, {**named, "kind": total})
