@@ -160,6 +160,8 @@ class Processor:
         return self.collate([self.prepare(example, grid=grid, video=video) for example in examples])
 
     def _expand(self, example: Example, plans: Sequence[VisualPlan]) -> PromptPlan:
+        if not example.turns:
+            raise ValueError("expected at least one turn, got none")
         return expand(
             self.template.render(example.turns, add_generation_prompt=example.turns[-1].role == "user"),
             [plan.num_tokens for plan in plans],

@@ -140,3 +140,8 @@ def test_pooling_before_the_projector_refuses_resampled_images(tiny_spec, tiny_t
 def test_transformers_tokenization_needs_the_placeholder_token(tiny_spec, tiny_tokenizer):
     with pytest.raises(ValueError, match="special token <image>"):
         Processor(tiny_spec(tokenization="transformers"), tiny_tokenizer())
+
+
+def test_an_example_without_turns_is_named(processor, tiny_image):
+    with pytest.raises(ValueError, match="example a: expected at least one turn"):
+        processor.prepare(Example(id="a", media=(tiny_image(9, 9),), turns=()))
