@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal
+from typing import Literal, get_args
 
 from anyres.geometry import HW, Box
 
 Order = Literal["released", "transformers"]
+Rule = Literal["released", "blog"]
+Overview = Literal["squash", "pad", "crop", "none"]
+Merge = Literal["spatial_unpad", "spatial", "flat"]
+Thin = Literal["keep", "released"]
+
+_CHOICES = {"rule": Rule, "overview": Overview, "merge": Merge, "tie_order": Order, "rounding": Order, "thin": Thin}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +54,18 @@ class GridSpec:
     target_tiles: int | None = None
     target_tok: int | None = None
     slack: float = 1.1
-    rule: Literal["released", "blog"] = "released"
-    overview: Literal["squash", "pad", "crop", "none"] = "squash"
-    merge: Literal["spatial_unpad", "spatial", "flat"] = "spatial_unpad"
+    rule: Rule = "released"
+    overview: Overview = "squash"
+    merge: Merge = "spatial_unpad"
     tie_order: Order = "released"
     rounding: Order = "released"
-    thin: Literal["keep", "released"] = "keep"
+    thin: Thin = "keep"
 
     def __post_init__(self) -> None:
+        given = (self.rule, self.overview, self.merge, self.tie_order, self.rounding, self.thin)
+        for (name, choices), found in zip(_CHOICES.items(), given, strict=True):
+            if found not in get_args(choices):
+                raise ValueError(f"grid.{name}: expected one of {', '.join(get_args(choices))}, got {found!r}")
         if any(min(layout) < 1 for layout in self.layouts):
             found = [tuple(layout) for layout in self.layouts]
             raise ValueError(f"grid.layouts: expected grids of at least 1x1 tiles, got {found}")

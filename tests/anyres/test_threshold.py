@@ -100,3 +100,9 @@ def test_impossible_targets_are_refused() -> None:
         GridSpec(layouts=(HW(1, 1),), slack=0.9)
     with pytest.raises(ValueError, match="'flat' has no merged map"):
         GridSpec(layouts=(HW(1, 1),), target_tok=9, merge="flat")
+
+
+@pytest.mark.parametrize("name", ["rule", "overview", "merge", "tie_order", "rounding", "thin"])
+def test_an_unknown_switch_is_refused_and_not_taken_for_another(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"grid\.{name}: expected one of .*, got 'x'"):
+        GridSpec(layouts=(HW(1, 1),), **{name: "x"})
