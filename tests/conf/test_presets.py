@@ -130,3 +130,12 @@ def test_a_model_sets_its_grid_and_an_explicit_group_wins() -> None:
 def test_released_lists_keep_the_released_behaviour_and_our_own_keep_a_token() -> None:
     released = {"llava-next", "llava-next-blog", "llava-1.5-hd", "interleave", "onevision"}
     assert {name for name in files("grid") if read("grid", name).get("thin") == "released"} == released
+
+
+def test_a_token_target_sweep_goes_over_a_grid_with_a_target_of_its_own() -> None:
+    targets = [None, 100, 64, 36, 16, 4]
+    for target in targets:
+        value = "null" if target is None else target
+        (composed,) = compose("ablate", ["ablation=token-target", "grid=onevision", f"++grid.target_tok={value}"])
+        grid = build(GridSpec, composed.mapping["grid"], "grid")
+        assert (len(grid.layouts), grid.target_tiles, grid.target_tok) == (36, None, target)
