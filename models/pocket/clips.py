@@ -24,7 +24,12 @@ FRAMES_PER_SCENE = 8
 SCALE = 4
 # task -> which question of the strip of frames is asked; "order" offers two items, so chance is one half
 VIDEO_TASKS: dict[str, str] = {
-    "retrieval": "retrieval", "first": "first", "last": "last", "order": "order", "frame": "frame", "after": "after",
+    "retrieval": "retrieval",
+    "first": "first",
+    "last": "last",
+    "order": "order",
+    "frame": "frame",
+    "after": "after",
     "index": "index",
 }
 
@@ -41,7 +46,9 @@ class ClipSample:
     answer: str
 
 
-def write_clips(folder: Path, task: str, seed: int, count: int, frames: int, font: str = "aileron") -> Iterator[ClipSample]:
+def write_clips(
+    folder: Path, task: str, seed: int, count: int, frames: int, font: str = "aileron"
+) -> Iterator[ClipSample]:
     """Draw `count` clips of a task into `folder` and yield their questions; a clip that is already there is kept.
 
     Tasks share their clips: the same seed, index, frames and font are the same file. Raises ValueError for a task that

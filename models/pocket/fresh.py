@@ -19,7 +19,9 @@ def fresh(spec: ModelSpec, seed: int) -> tuple[LMM, Processor]:
     Raises ValueError when the spec's vocabulary is not the pocket vocabulary.
     """
     if spec.llm.vocab != len(VOCABULARY):
-        raise ValueError(f"llm.vocab: the pocket vocabulary has {len(VOCABULARY)} words, the spec says {spec.llm.vocab}")
+        raise ValueError(
+            f"llm.vocab: the pocket vocabulary has {len(VOCABULARY)} words, the spec says {spec.llm.vocab}"
+        )
     torch.manual_seed(seed)
     model = build_model(spec, llama_config(spec.llm))
     # the plain attention: on a CPU its backward pass in bfloat16 is the faster one

@@ -5,7 +5,7 @@ fonts that matplotlib carries in its package data, so no system font is needed.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from math import cos, pi, sin
 from pathlib import Path
 
@@ -15,7 +15,12 @@ from PIL import Image, ImageDraw, ImageFont
 from anyres.geometry import Box
 
 # name -> file in matplotlib's package data; "" is Pillow's built-in font
-FONTS: dict[str, str] = {"aileron": "", "serif": "DejaVuSerif.ttf", "sans": "DejaVuSans.ttf", "times": "STIXGeneralBol.ttf"}
+FONTS: dict[str, str] = {
+    "aileron": "",
+    "serif": "DejaVuSerif.ttf",
+    "sans": "DejaVuSans.ttf",
+    "times": "STIXGeneralBol.ttf",
+}
 TRAIN_FONTS = ("aileron", "aileron", "serif", "times")
 HELD_OUT_FONT = "sans"
 _SUPERSAMPLE = 4
@@ -31,7 +36,7 @@ class Item:
     box: Box
 
 
-@lru_cache(maxsize=None)
+@cache
 def _font(name: str, px: int) -> ImageFont.FreeTypeFont:
     if name not in FONTS:
         raise ValueError(f"font {name!r}: expected one of {sorted(FONTS)}")
@@ -42,7 +47,7 @@ def _font(name: str, px: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONTS[name]), px)
 
 
-@lru_cache(maxsize=None)
+@cache
 def text_mask(text: str, font: str, px: int) -> np.ndarray:
     """Return the ink coverage [h, w] in 0..1 of `text`, cropped to its ink; `px` is the font size."""
     face = _font(font, px)
@@ -53,7 +58,7 @@ def text_mask(text: str, font: str, px: int) -> np.ndarray:
     return np.asarray(canvas.crop(box), dtype=np.float32) / 255.0
 
 
-@lru_cache(maxsize=None)
+@cache
 def shape_mask(name: str, px: int) -> np.ndarray:
     """Return the ink coverage [px, px] in 0..1 of a shape that fills a square of `px` pixels."""
     side = px * _SUPERSAMPLE
@@ -85,8 +90,20 @@ _OUTLINES: dict[str, list[tuple[float, float]]] = {
     "square": [(0.06, 0.06), (0.94, 0.06), (0.94, 0.94), (0.06, 0.94)],
     "triangle": [(0.5, 0.02), (1, 0.95), (0, 0.95)],
     "diamond": [(0.5, 0), (0.9, 0.5), (0.5, 1), (0.1, 0.5)],
-    "cross": [(0.34, 0), (0.66, 0), (0.66, 0.34), (1, 0.34), (1, 0.66), (0.66, 0.66), (0.66, 1), (0.34, 1), (0.34, 0.66),
-              (0, 0.66), (0, 0.34), (0.34, 0.34)],
+    "cross": [
+        (0.34, 0),
+        (0.66, 0),
+        (0.66, 0.34),
+        (1, 0.34),
+        (1, 0.66),
+        (0.66, 0.66),
+        (0.66, 1),
+        (0.34, 1),
+        (0.34, 0.66),
+        (0, 0.66),
+        (0, 0.34),
+        (0.34, 0.34),
+    ],
     "arrow": [(0, 0.35), (0.5, 0.35), (0.5, 0.08), (1, 0.5), (0.5, 0.92), (0.5, 0.65), (0, 0.65)],
     "star": _star(),
 }

@@ -6,7 +6,7 @@ from random import Random
 
 from models.pocket.items import Item
 from models.pocket.scenes import CELL_PX, PAGE_CELLS, Scene
-from models.pocket.words import COLUMNS, ROWS
+from models.pocket.words import PLACES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +23,9 @@ class Question:
 
 
 def place(item: Item) -> str:
-    """Return the third of the page an item's raster cell lies in, as two words ("top left")."""
+    """Return the word for the ninth of the page that an item's raster cell lies in ("top-left", "top", "center")."""
     row, col = item.box.y // CELL_PX, item.box.x // CELL_PX
-    return f"{ROWS[row * 3 // PAGE_CELLS]} {COLUMNS[col * 3 // PAGE_CELLS]}"
+    return PLACES[row * 3 // PAGE_CELLS * 3 + col * 3 // PAGE_CELLS]
 
 
 def ask(scene: Scene) -> list[Question]:
@@ -72,7 +72,9 @@ def _count(scene: Scene) -> list[Question]:
 
 def _chart(scene: Scene) -> list[Question]:
     values = [(at, item) for at, item in enumerate(scene.items) if item.kind == "number"]
-    return [Question(task="chart", text=f"what value is {item.color}?", answer=item.name, item=at) for at, item in values]
+    return [
+        Question(task="chart", text=f"what value is {item.color}?", answer=item.name, item=at) for at, item in values
+    ]
 
 
 def _order(scene: Scene, unit: str) -> list[Question]:
@@ -85,7 +87,9 @@ def _order(scene: Scene, unit: str) -> list[Question]:
     for at, item in enumerate(items):
         questions.append(Question(task="frame", text=f"what is in {unit} {at + 1}?", answer=item.name, item=at))
         questions.append(Question(task="index", text=f"which {unit} has {item.name}?", answer=str(at + 1), item=at))
-        questions.append(Question(task="retrieval", text=f"what {item.kind} is {item.color}?", answer=item.name, item=at))
+        questions.append(
+            Question(task="retrieval", text=f"what {item.kind} is {item.color}?", answer=item.name, item=at)
+        )
         questions.append(Question(task="color", text=f"what color is {item.name}?", answer=item.color, item=at))
     for at, (early, late) in enumerate(pairwise(items)):
         questions.append(Question(task="after", text=f"what is after {early.name}?", answer=late.name, item=at + 1))

@@ -11,7 +11,8 @@ from torch import nn
 from models.checkpoints.save import save
 from models.lmm import LMM
 from models.pocket.fresh import fresh
-from models.pocket.sources import Mix, answer_source, patch_source
+from models.pocket.mix import Mix
+from models.pocket.sources import answer_source, patch_source
 from models.pocket.teachers import PatchWords, PlacedAnswers, PlacedWords
 from models.spec import ModelSpec
 from models.training.loop import DataSource, train
@@ -98,5 +99,7 @@ def _data(stage: StageSpec, recipe: PocketRecipe) -> DataSource:
     if stage.data == "patches":
         return patch_source(stage.seed, stage.batch_tokens)
     if stage.data not in recipe.mixes:
-        raise ValueError(f"stage {stage.name!r}: data {stage.data!r}, expected patches or one of {sorted(recipe.mixes)}")
+        raise ValueError(
+            f"stage {stage.name!r}: data {stage.data!r}, expected patches or one of {sorted(recipe.mixes)}"
+        )
     return answer_source(recipe.mixes[stage.data], stage.seed, stage.batch_tokens)

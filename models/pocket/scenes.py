@@ -26,7 +26,7 @@ _COLOR_NAMES = tuple(COLORS)
 class Scene:
     """One drawing: pixels [h, w, 3] uint8, its items in reading order and the layout kind.
 
-    kind: "page", "corner", "odd", "count", "chart", "list", "strip"; `focus` is the name a question is about, where one is.
+    kind: "page", "corner", "odd", "count", "chart", "list", "strip". focus: the name a question is about, where one is.
     """
 
     pixels_HW3: np.ndarray

@@ -27,13 +27,13 @@ IMAGE_TASKS: dict[str, tuple[Callable[[Random, str], Scene], str]] = {
     "shape": (scenes.page, "shape"),
     "position": (scenes.page, "position"),
     "count": (scenes.counting, "count"),
-    "order": (scenes.listing, "after"),
+    "order": (scenes.listing, "frame"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSample:
-    """One question about one page of 168 x 168 px; `answer` is one or two words, lower case."""
+    """One question about one page of 168 x 168 px; `answer` is one word, lower case."""
 
     id: str
     task: str

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.lmm import LMM
-from models.pocket.sources import PatchBatch, PlacedBatch
+from models.pocket.batches import PatchBatch, PlacedBatch
 from models.pocket.words import COLORS, COLUMNS, CONTENT, KIND_OF, ROWS, VOCABULARY
 from models.training.objective import answer_loss, decode, visibility
 
@@ -79,7 +79,7 @@ class PatchWords(nn.Module):
 
 
 def _characters() -> Tensor:
-    """Return each content word's characters [V, 4] as indices, len(CHARACTERS) past its end; -1 for shapes and the rest."""
+    """Return each content word's characters [V, 4] as indices: len(CHARACTERS) past its end, -1 for what is no text."""
     rows = []
     for name in CONTENT:
         text = KIND_OF.get(name) in ("word", "number")
@@ -97,7 +97,11 @@ class PlacedAnswers(nn.Module):
     """
 
     def __init__(
-        self, width: int, place_layer: int = 2, pointer_layer: int = 4, place_weight: float = 0.2,
+        self,
+        width: int,
+        place_layer: int = 2,
+        pointer_layer: int = 4,
+        place_weight: float = 0.2,
         pointer_weight: float = 0.2,
     ) -> None:
         super().__init__()
@@ -111,9 +115,7 @@ class PlacedAnswers(nn.Module):
         output = decode_apart(model, batch, rope_factor)
         return self.loss(batch, output.logits, output.hidden_states)
 
-    def loss(
-        self, batch: PlacedBatch, logits_BLV: Tensor, hidden: Sequence[Tensor]
-    ) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: PlacedBatch, logits_BLV: Tensor, hidden: Sequence[Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Return what `forward` does, from the decoder's output; hidden: [B, L, D] after each layer, inputs first."""
         loss, right = answer_loss(logits_BLV, batch.batch.labels_BL)
         numbers = {"answers": loss.item(), "right": right}
@@ -134,14 +136,16 @@ class PlacedAnswers(nn.Module):
 class PlacedWords(nn.Module):
     """PlacedAnswers plus two teachers at visual tokens, after decoder layer `layer`.
 
-    words: through the model's own output layer, the words for a detail token's third of the page or the number of its
-    frame: what a token shows and where it lies are then told in one language, and one look-up fetches both. previous:
-    at an item of a list or strip, the item before it, by a linear head.
+    words: in the directions of the model's own output layer, the words for a detail token's third of the page or the
+    number of its frame: what a token shows and where it lies are then told in one language, and one look-up fetches
+    both. previous: at an item of a list or strip, the item before it, by a linear head.
     """
 
-    def __init__(self, placed: PlacedAnswers, width: int, layer: int = 3, weight: float = 0.2) -> None:
+    def __init__(
+        self, placed: PlacedAnswers, width: int, layer: int = 3, weight: float = 0.15, sharpness: float = 8.0
+    ) -> None:
         super().__init__()
-        self.placed, self.layer, self.weight = placed, layer, weight
+        self.placed, self.layer, self.weight, self.sharpness = placed, layer, weight, sharpness
         self.previous = nn.Linear(width, len(VOCABULARY))
         groups = [ROWS, COLUMNS, NUMBERED]
         self.register_buffer("groups_GV", torch.tensor([[word in group for word in VOCABULARY] for group in groups]))
@@ -155,13 +159,16 @@ class PlacedWords(nn.Module):
         if told:
             kept_T = batch.words_T3[:, told[0]] >= 0
             visual_BTD = _visual(hidden_BLD, batch)[:, kept_T]
-            logits_BTV = model.llm.get_output_embeddings()(model.llm.model.norm(visual_BTD)).float()
+            # directions, not lengths: a trained output layer's own logits would drown every other loss at first
+            output_VD = F.normalize(model.llm.get_output_embeddings().weight.float(), dim=-1)
+            logits_BTV = self.sharpness * F.normalize(visual_BTD.float(), dim=-1) @ output_VD.T
             for group in told:
                 words, numbers["words"] = self._words(logits_BTV, batch.words_T3[kept_T, group], group)
                 loss = loss + self.weight * words
         if len(batch.previous_K3):
             sample_K, position_K, name_K = batch.previous_K3.unbind(-1)
-            logits_KV = self.previous(hidden_BLD[sample_K, position_K]).float()
+            item_KD = hidden_BLD[sample_K, position_K].float()
+            logits_KV = self.previous(F.layer_norm(item_KD, item_KD.shape[-1:])).float()
             loss = loss + self.weight * F.cross_entropy(logits_KV, name_K)
             numbers["previous"] = (logits_KV.detach().argmax(-1) == name_K).float().mean().item()
         return loss, numbers

@@ -14,7 +14,17 @@ from PIL import Image
 
 from anyres.geometry import Box
 from models.pocket.items import TRAIN_FONTS, Item
-from models.pocket.scenes import CELL_PX, FRAME_PX, PAGE_SIZES, background, cell_area, chart, draw_item, pick_names, strip
+from models.pocket.scenes import (
+    CELL_PX,
+    FRAME_PX,
+    PAGE_SIZES,
+    background,
+    cell_area,
+    chart,
+    draw_item,
+    pick_names,
+    strip,
+)
 from models.pocket.words import COLORS, CONTENT
 
 PATCH_PX = 14

@@ -20,7 +20,7 @@ def epoch_batches(lengths: Sequence[int], batch_tokens: int, seed: int, epoch: i
     batches: list[tuple[int, ...]] = []
     current: list[int] = []
     for index in order:
-        widest = max((lengths[other] for other in [*current, index]))
+        widest = max(lengths[other] for other in [*current, index])
         if current and widest * (len(current) + 1) > batch_tokens:
             batches.append(tuple(current))
             current = []

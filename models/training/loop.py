@@ -36,8 +36,9 @@ def train(
     """Train `model` in place through `stage`.
 
     data: step -> batch, the same for the same step. folder: gets log.jsonl (one line every log_every steps: step, loss,
-    seconds and what the objective and the probe report) and checkpoint.pt; when it holds a checkpoint of this stage the
-    run goes on from there. probe: step -> numbers for the log, called when a checkpoint is saved. say: gets each log line.
+    seconds and what the objective and the probe report) and checkpoint.pt; when it holds a checkpoint of this stage
+    the run goes on from there. probe: step -> numbers for the log, called when a checkpoint is saved. say: gets each
+    log line.
     """
     folder.mkdir(parents=True, exist_ok=True)
     moving = freeze_all_but(model, objective, stage.parts)
@@ -112,8 +113,13 @@ def _save(
 ) -> None:
     teacher = objective.state_dict() if isinstance(objective, nn.Module) else {}
     state = {
-        "stage": stage.name, "seed": stage.seed, "step": step, "seconds": seconds,
-        "model": model.state_dict(), "teacher": teacher, "optimizers": [each.state_dict() for each in optimizers],
+        "stage": stage.name,
+        "seed": stage.seed,
+        "step": step,
+        "seconds": seconds,
+        "model": model.state_dict(),
+        "teacher": teacher,
+        "optimizers": [each.state_dict() for each in optimizers],
     }
     # under its name only when complete: a kill while saving leaves the former checkpoint
     partial = path.with_suffix(".partial")

@@ -46,7 +46,7 @@ def decode(model: LMM, batch: Batch, positions_BL: Tensor, attention: Tensor, hi
 
 
 def visibility(blocks_BL: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return what each position may read as an additive mask [B, 1, L, L]: earlier ones of block 0 and of its own block."""
+    """Return an additive mask [B, 1, L, L]: a position reads earlier ones of block 0 and of its own block."""
     length = blocks_BL.shape[1]
     earlier_LL = torch.ones(length, length, dtype=torch.bool, device=blocks_BL.device).tril()
     own_BLL = blocks_BL[:, :, None] == blocks_BL[:, None, :]

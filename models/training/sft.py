@@ -34,7 +34,7 @@ class Conversation:
 
 
 def read_conversations(path: Path, media: Path) -> list[Conversation]:
-    """Return the records of a LLaVA-format JSON file. Raises ValueError naming the file, the record and what is wrong."""
+    """Return the records of a LLaVA-format JSON file; ValueError naming file, record and what is wrong."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:

@@ -7,7 +7,7 @@ PARTS = ("encoder", "projector", "llm", "ends", "teacher")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """Peak learning rates of one part: `muon` for its hidden matrices, `adamw` for the rest (and, without muon, for all)."""
+    """Peak learning rates of one part: muon for its hidden matrices, adamw for the rest, or for all without muon."""
 
     adamw: float
     muon: float | None = None
@@ -51,9 +51,13 @@ class StageSpec:
         if unknown or not self.parts:
             raise ValueError(f"stage {self.name!r}: parts must name some of {PARTS}, got {sorted(self.parts)}")
         if self.steps < 1 or self.batch_tokens < 1:
-            raise ValueError(f"stage {self.name!r}: steps {self.steps} and batch_tokens {self.batch_tokens} must be >= 1")
+            raise ValueError(
+                f"stage {self.name!r}: steps {self.steps} and batch_tokens {self.batch_tokens} must be >= 1"
+            )
         if not 0 <= self.decay <= 1 or self.warmup < 0:
-            raise ValueError(f"stage {self.name!r}: decay {self.decay} must lie in 0..1 and warmup {self.warmup} be >= 0")
+            raise ValueError(
+                f"stage {self.name!r}: decay {self.decay} must lie in 0..1 and warmup {self.warmup} be >= 0"
+            )
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"stage {self.name!r}: precision {self.precision!r}, expected float32 or bfloat16")
 

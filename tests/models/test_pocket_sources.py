@@ -12,9 +12,12 @@ from anyres.lower import lower
 from kernels.pack.op import pack
 from models.example import Example, Turn
 from models.pocket import scenes
+from models.pocket.batches import collate
 from models.pocket.fresh import fresh
+from models.pocket.mix import TILE, Mix, View, view_plan
+from models.pocket.places import places
 from models.pocket.questions import Question, ask
-from models.pocket.sources import TILE, Mix, View, answer_source, collate, places, view_plan
+from models.pocket.sources import answer_source
 from models.spec import ModelSpec
 from models.training.objective import decode, visibility
 from video.clip import VideoSpec
@@ -86,9 +89,13 @@ def test_places_of_a_page() -> None:
 
 
 def test_batches_repeat_by_step_and_fit_the_budget() -> None:
-    mix = Mix(views=(View(weight=1, grid=(2, 2)), View(weight=1, frames=(2, 4)), View(weight=1, corner=True)), questions=4)
+    mix = Mix(
+        views=(View(weight=1, grid=(2, 2)), View(weight=1, frames=(2, 4)), View(weight=1, corner=True)), questions=4
+    )
     one, other = (answer_source(mix, seed=5, batch_tokens=600)(7) for _ in range(2))
-    assert torch.equal(one.batch.pixels_NCHW, other.batch.pixels_NCHW) and torch.equal(one.batch.ids_BL, other.batch.ids_BL)
+    assert torch.equal(one.batch.pixels_NCHW, other.batch.pixels_NCHW) and torch.equal(
+        one.batch.ids_BL, other.batch.ids_BL
+    )
     for step in range(6):
         batch = answer_source(mix, seed=5, batch_tokens=600)(step).batch
         assert batch.ids_BL.numel() <= 700

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from models.lmm import LMM
+from models.pocket.batches import PlacedBatch
 from models.pocket.fresh import fresh
-from models.pocket.sources import Mix, PlacedBatch, View, answer_source, patch_source
+from models.pocket.mix import Mix, View
+from models.pocket.sources import answer_source, patch_source
 from models.pocket.teachers import PatchWords, PlacedAnswers
 from models.spec import ModelSpec
 from models.training.loop import train
@@ -18,9 +20,21 @@ from models.training.stage import Rates, StageSpec
 WIDTH = 32
 MIX = Mix(views=(View(weight=1, corner=True), View(weight=1, frames=(2, 3))), questions=3)
 STAGE = StageSpec(
-    name="tiny", objective="placed_answers", data="mix", steps=6, batch_tokens=200, warmup=2, precision="float32",
-    parts={"projector": Rates(adamw=0.001, muon=0.01), "llm": Rates(adamw=0.002, muon=0.01), "teacher": Rates(adamw=0.01)},
-    rope_factors=(1.0, 2.0), save_every=3, log_every=1,
+    name="tiny",
+    objective="placed_answers",
+    data="mix",
+    steps=6,
+    batch_tokens=200,
+    warmup=2,
+    precision="float32",
+    parts={
+        "projector": Rates(adamw=0.001, muon=0.01),
+        "llm": Rates(adamw=0.002, muon=0.01),
+        "teacher": Rates(adamw=0.01),
+    },
+    rope_factors=(1.0, 2.0),
+    save_every=3,
+    log_every=1,
 )
 
 
@@ -75,7 +89,11 @@ def test_a_checkpoint_of_another_stage_is_refused(tmp_path: Path, tiny_pocket: M
 def test_patch_words_learn(tmp_path: Path, tiny_pocket: ModelSpec) -> None:
     model, _ = fresh(tiny_pocket, seed=0)
     stage = replace(
-        STAGE, objective="patch_words", steps=30, log_every=10, rope_factors=(1.0,),
+        STAGE,
+        objective="patch_words",
+        steps=30,
+        log_every=10,
+        rope_factors=(1.0,),
         parts={part: Rates(adamw=0.003) for part in ("encoder", "projector", "llm", "teacher")},
     )
     torch.manual_seed(0)
