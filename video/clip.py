@@ -1,7 +1,7 @@
 """What is known of a clip before decoding, how to turn it into tokens, and what decoding gives."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from anyres.geometry import HW
 
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 Policy = Literal["uniform", "fps", "interior", "segment_mid"]
 PoolMode = Literal["average", "bilinear", "max", "none"]
+ClipEnd = Literal["grid", "frame", "one_token", "no_token"]
+FrameFit = Literal["squash", "crop", "pad"]
+
+_CHOICES = {"policy": Policy, "pool_mode": PoolMode, "end": ClipEnd, "fit": FrameFit}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +43,14 @@ class VideoSpec:
     pool: int = 2
     pool_mode: PoolMode = "bilinear"
     pool_before_projector: bool = False
-    end: Literal["grid", "frame", "one_token", "no_token"] = "grid"
-    fit: Literal["squash", "crop", "pad"] = "squash"
+    end: ClipEnd = "grid"
+    fit: FrameFit = "squash"
 
     def __post_init__(self) -> None:
+        given = (self.policy, self.pool_mode, self.end, self.fit)
+        for (name, choices), found in zip(_CHOICES.items(), given, strict=True):
+            if found not in get_args(choices):
+                raise ValueError(f"video.{name}: expected one of {', '.join(get_args(choices))}, got {found!r}")
         if self.num_frames < 1:
             raise ValueError(f"video.num_frames: expected at least 1, got {self.num_frames}")
         if self.pool < 1:

@@ -49,8 +49,10 @@ class NextQaMc:
         """Return one sample a row, its id `nextqa-mc/{val or test}/{video}_{qid}`, its cluster the video.
 
         A video that is not there still has its samples: they are counted as media_error. Raises ValueError for a file
-        that is not the official CSV, naming the line.
+        that is not the official CSV, naming the line, and for a folder of videos that does not exist.
         """
+        if not Path(self.videos).is_dir():
+            raise ValueError(f"task.videos: {self.videos} is not a folder; expected the one with the clips of NExT-QA")
         vidor = {} if self.vidor_map is None else json.loads(Path(self.vidor_map).read_text())
         with Path(self.csv).open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
@@ -33,7 +34,10 @@ def llm_config(raw: dict[str, Any], rope_factor: float = 1.0) -> PreTrainedConfi
     rest = {key: value for key, value in raw.items() if key not in ("model_type", "auto_map", "transformers_version")}
     if "model_type" not in raw:
         raise ValueError(f"language model config: no model_type among {sorted(raw)}")
-    plain = AutoConfig.for_model(raw["model_type"], **rest)
+    try:
+        plain = AutoConfig.for_model(raw["model_type"], **rest)
+    except StrictDataclassClassValidationError as error:
+        raise ValueError(f"language model config of type {raw['model_type']!r}: {' '.join(str(error).split())}") from error
     if rope_factor == 1.0:
         return plain
     scaled = scale_rope(plain.to_dict(), rope_factor)
@@ -41,8 +45,14 @@ def llm_config(raw: dict[str, Any], rope_factor: float = 1.0) -> PreTrainedConfi
 
 
 def llm_spec(config: PreTrainedConfig) -> LlmSpec:
-    """Return the sizes of a language model, for planning without weights; its rotary base is the unscaled one."""
+    """Return the sizes of a language model, for planning without weights; its rotary base is the unscaled one.
+
+    A linear factor in the config widens the context: releases that train with one leave max_position_embeddings as it
+    was and read that many times the factor.
+    """
     raw = config.to_dict()
+    rope = rope_parameters(raw)
+    trained_factor = float(rope["factor"]) if rope["rope_type"] == "linear" else 1.0
     return LlmSpec(
         kind=config.model_type,
         hidden=config.hidden_size,
@@ -51,7 +61,7 @@ def llm_spec(config: PreTrainedConfig) -> LlmSpec:
         kv_heads=raw.get("num_key_value_heads") or config.num_attention_heads,
         mlp=config.intermediate_size,
         vocab=config.vocab_size,
-        context=config.max_position_embeddings,
-        rope_theta=float(rope_parameters(raw)["rope_theta"]),
+        context=int(config.max_position_embeddings * trained_factor),
+        rope_theta=float(rope["rope_theta"]),
         tied=bool(config.tie_word_embeddings),
     )

@@ -89,3 +89,13 @@ def test_spec_reports_the_unscaled_sizes():
 def test_unknown_model_type_is_named():
     with pytest.raises(ValueError, match="nosuch"):
         llm_config({"model_type": "nosuch"})
+
+
+def test_a_trained_linear_factor_widens_the_context():
+    scaled = LLAMA | {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5000.0}}
+    assert llm_spec(llm_config(scaled)).context == 256
+
+
+def test_sizes_that_do_not_fit_are_a_value_error():
+    with pytest.raises(ValueError, match="'llama'.*33.*multiple"):
+        llm_config({"model_type": "llama", "hidden_size": 33, "num_attention_heads": 2})

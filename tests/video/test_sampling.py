@@ -91,3 +91,9 @@ def test_time_instruction_is_the_released_sentence() -> None:
         "The video lasts for 9.97 seconds, and 3 frames are uniformly sampled from it. These frames are located at "
         "0.00s,3.30s,6.60s.Please answer the following questions related to this video."
     )
+
+
+@pytest.mark.parametrize("switch", ["policy", "pool_mode", "end", "fit"])
+def test_an_unknown_switch_is_refused(switch: str) -> None:
+    with pytest.raises(ValueError, match=f"video.{switch}: expected one of .*, got 'x'"):
+        VideoSpec(**{switch: "x"})
