@@ -156,8 +156,9 @@ class AblateConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSweep:
-    """One sweep of the demo: what anyres-ablate gets on its command line, and what the report says first."""
+    """One sweep of the demo: its title, what anyres-ablate gets on its command line, what the report says first."""
 
+    title: str
     overrides: tuple[str, ...]
     intro: str
 

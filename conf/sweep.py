@@ -13,6 +13,7 @@ from conf.own import for_hydra, settings
 from conf.schema import AblateConfig, PlanConfig
 from evals.ablation.axes import Ablation, Cell, cells
 from evals.ablation.planner import Setting
+from evals.ablation.remembered import Remembered
 from evals.main import build_task
 from evals.task import Task
 from models.spec import ModelSpec
@@ -68,7 +69,7 @@ def _plan_cell(cell: Cell, overrides: Sequence[str], specs: dict[str, ModelSpec]
     # cells that ask the same task share its samples
     name = json.dumps(config.task, sort_keys=True)
     if name not in tasks:
-        tasks[name] = build_task(config.task)
+        tasks[name] = Remembered(build_task(config.task))
     setting = _setting(cell, config, composed, specs[config.source])
     return Planned(cell=cell, config=config, task=tasks[name], setting=setting)
 

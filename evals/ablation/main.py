@@ -113,6 +113,7 @@ def measure(
     points: Sequence[Planned], models: "LoadedModels", folder: Path, intro: str = ""
 ) -> "tuple[SweepRun, SweepOutput]":
     """Return the answers of a sweep, its ledgers in `folder`, and what its tables and its section of a report say."""
+    from evals.ablation.examples import gallery
     from evals.ablation.loaded import flops_of
     from evals.ablation.output import describe
     from evals.ablation.runner import SweepPoint, run_sweep
@@ -129,8 +130,11 @@ def measure(
         for index, point in enumerate(points)
     ]
     done = run_sweep(sweep, models.answerer, folder, flops_of=flops_of, batching=config.batch, limit=config.limit)
-    cells = [point.cell for point in points]
-    return done, describe(config.ablation, cells, done, baseline(config.ablation), intro)
+    cells, task = [point.cell for point in points], points[0].task
+    shown = None
+    if len(first) == 1:
+        shown = gallery(done.points, task.name, choose(task, config.limit), points[0].setting.spec.encoder.tile_px)
+    return done, describe(config.ablation, cells, done, baseline(config.ablation), intro, shown)
 
 
 def _named(word: str, sizes: "Sizes") -> SizedSample:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evals.ablation.axes import Ablation, Cell
-from evals.ablation.report import Block, Definitions, Paragraph, Section, page
+from evals.ablation.report import Block, Definitions, Gallery, Paragraph, Section, page
 from evals.ablation.runner import SweepRun
 from evals.ablation.summary import Drawn, cards, draw, finding, how_to_read, notes, table_block
 from evals.ablation.table import SweepRow, build_table, to_csv, to_json, to_markdown
 
 Record = Mapping[str, str]
+EXAMPLES = "The first sample of each task, not selected: the picture, the same squashed to one tile, and every answer."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,15 @@ class SweepOutput:
     section: Section
 
 
-def describe(ablation: Ablation, cells: Sequence[Cell], run: SweepRun, baseline: str, intro: str = "") -> SweepOutput:
-    """Return the rows of a sweep and its section: question, finding, figures, table and notes."""
+def describe(
+    ablation: Ablation,
+    cells: Sequence[Cell],
+    run: SweepRun,
+    baseline: str,
+    intro: str = "",
+    examples: Gallery | None = None,
+) -> SweepOutput:
+    """Return the rows of a sweep and its section: question, finding, figures, examples, table and notes."""
     rows = build_table(run.points, baseline)
     if not rows:
         nothing = Paragraph(text="No samples: nothing was measured.", kind="note")
@@ -40,6 +48,8 @@ def describe(ablation: Ablation, cells: Sequence[Cell], run: SweepRun, baseline:
     blocks: list[Block] = [Paragraph(text=text) for text in (ablation.question, intro) if text]
     blocks += [Paragraph(text=finding(rows), kind="lead"), cards(rows)]
     blocks += [figure.picture for figure in drawn]
+    if examples is not None and examples.items:
+        blocks += [Paragraph(text=EXAMPLES, kind="note"), examples]
     blocks += [
         table_block(rows, "Each difference is to the row marked baseline that has the same samples."),
         *notes(rows, own),

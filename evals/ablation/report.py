@@ -56,7 +56,26 @@ class Definitions:
     items: Mapping[str, str]
 
 
-Block = Paragraph | Picture | Table | Figures | Definitions
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One sample: its picture and the same in a single tile (PNG), the question, and (setting, answer, right) rows."""
+
+    kind: str
+    question: str
+    right: str
+    answers: tuple[tuple[str, str, bool], ...]
+    picture: bytes
+    squashed: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """Samples side by side."""
+
+    items: tuple[Example, ...]
+
+
+Block = Paragraph | Picture | Table | Figures | Definitions | Gallery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +118,25 @@ def _block(block: Block) -> str:
             f"<div><b>{escape(value)}</b><span>{escape(label)}</span></div>" for value, label in block.items
         )
         return f'<div class="figures">{cards}</div>'
+    if isinstance(block, Gallery):
+        return f'<div class="gallery">{"".join(map(_example, block.items))}</div>'
     terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>" for term, meaning in block.items.items())
     return f"<dl>{terms}</dl>"
+
+
+def _example(example: Example) -> str:
+    images = "".join(
+        f'<img src="data:image/png;base64,{base64.b64encode(data).decode("ascii")}" alt="{escape(alt, quote=True)}">'
+        for data, alt in ((example.picture, example.question), (example.squashed, "the same in one tile"))
+    )
+    rows = "".join(
+        f'<tr><td class="left">{escape(setting)}</td><td class="{"yes" if right else "no"}">{escape(answer)}</td></tr>'
+        for setting, answer, right in example.answers
+    )
+    return (
+        f'<div><div class="pair">{images}</div><p class="caption"><b>{escape(example.kind)}</b> '
+        f"{escape(example.question)} <b>{escape(example.right)}</b></p><table>{rows}</table></div>"
+    )
 
 
 def _picture(picture: Picture) -> str:
@@ -135,7 +171,7 @@ CSS = """
 * { box-sizing: border-box; }
 body { margin: 0; background: #fff; color: var(--ink); -webkit-font-smoothing: antialiased;
   font: 16px/1.55 -apple-system, "Segoe UI", Inter, Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 56px 28px 96px; }
+main { max-width: 1160px; margin: 0 auto; padding: 56px 28px 96px; }
 header { border-bottom: 1px solid var(--line); padding-bottom: 20px; margin-bottom: 8px; }
 h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.015em; margin: 0 0 6px; }
 h2 { font-size: 20px; letter-spacing: -.01em; margin: 48px 0 10px; }
@@ -159,6 +195,12 @@ td { border-bottom: 1px solid var(--line); }
 .left { text-align: left; }
 tr.strong td { font-weight: 600; background: var(--tint); }
 tr.rule td { border-top: 1.5px solid #cbd2d9; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(228px, 1fr)); gap: 20px; margin: 18px 0; }
+.gallery > div { border: 1px solid var(--line); border-radius: 8px; padding: 12px; }
+.pair { display: flex; gap: 8px; align-items: flex-end; }
+.pair img { image-rendering: pixelated; border: 1px solid var(--line); min-width: 0; }
+.pair img { width: calc(50% - 4px); }
+.yes::after { content: " \\2713"; color: #009e73; } .no::after { content: " \\2717"; color: #d55e00; }
 details { margin-top: 28px; border-top: 1px solid var(--line); padding-top: 12px; }
 summary { cursor: pointer; font-weight: 600; font-size: 17px; }
 dl { display: grid; grid-template-columns: minmax(130px, max-content) 1fr; gap: 6px 22px; font-size: 14.5px; }

@@ -22,7 +22,7 @@ from evals.predict import Answer, Answerer, Batching, Question, Ready
 from evals.result import FAILED, Prediction, Result
 from evals.run import BLIND, PREDICTIONS, choose, run, run_config
 from evals.sample import Media, Sample
-from evals.task import Parsed, Task
+from evals.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +90,9 @@ def run_sweep(
             for task in point.tasks:
                 folder = Path(out_dir) / "cells" / point.folder / task.name
                 shared += _fill(folder, point, task, samples[id(task)], answerer, memory, bar)
-                drawn = _Drawn(task, samples[id(task)])
-                results[task.name] = run(drawn, answerer, folder, batching=batching, blind=point.blind, progress=False)
+                results[task.name] = run(
+                    task, answerer, folder, batching=batching, blind=point.blind, limit=limit, progress=False
+                )
                 _remember(folder, point, task, samples[id(task)], memory)
                 done += len(samples[id(task)]) * (1 + point.blind)
                 # failed samples never reach `answer`
@@ -102,27 +103,6 @@ def run_sweep(
             measured.append(Measured(setting=name, results=results, groups=groups, flops=flops, shared=shared))
     counts = Counts(wanted=total, shared=sum(point.shared for point in measured), resumed=memory.resumed)
     return SweepRun(points=tuple(measured), counts=counts)
-
-
-class _Drawn:
-    """A task whose samples are known already: drawing them again costs seconds."""
-
-    def __init__(self, task: Task, samples: Sequence[Sample]) -> None:
-        self._task, self._samples = task, samples
-        self.name, self.version, self.max_new_tokens = task.name, task.version, task.max_new_tokens
-        self.groups = task.groups
-
-    def samples(self) -> Sequence[Sample]:
-        return self._samples
-
-    def prompt(self, sample: Sample) -> str:
-        return self._task.prompt(sample)
-
-    def parse(self, sample: Sample, text: str) -> Parsed:
-        return self._task.parse(sample, text)
-
-    def score(self, sample: Sample, parsed: Parsed) -> float:
-        return self._task.score(sample, parsed)
 
 
 class _Memory:

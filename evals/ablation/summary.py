@@ -107,6 +107,9 @@ def draw(rows: Sequence[SweepRow], cells: Sequence[Cell], name: str, title: str,
 
 def table_block(rows: Sequence[SweepRow], caption: str) -> Table:
     """Return the whole table as a block; the rows that sum up are set off."""
+    # what sums up comes first
+    names = dict.fromkeys([row.task for row in overall(rows)] + [row.task for row in rows])
+    rows = [row for name in names for row in rows if row.task == name]
     strong = frozenset(index for index, row in enumerate(rows) if row.task.rsplit("/", 1)[-1] in (MEAN, ALL))
     rules = frozenset(index for index, row in enumerate(rows) if index and rows[index - 1].task != row.task)
     return Table(head=HEAD, rows=tuple(map(_cells, rows)), caption=caption, left=2, strong=strong, rules=rules)
@@ -199,8 +202,12 @@ def _drawn(figure: plots.Figure, name: str, caption: str, alt: str) -> Drawn:
 
 def _side_by_side(rows: Sequence[SweepRow]) -> str:
     first, *others = rows
-    told = "; ".join(f"{row.setting} {100 * row.accuracy:.1f} %: {_against(row)}" for row in others)
-    return f"At {first.setting}{_tokens(first)} {_share(first)}{'; ' if told else ''}{told}."
+    told = "".join(
+        f"; {row.setting} {_points(row.difference)} points [{_points(row.difference_low)}, "
+        f"{_points(row.difference_high)}], p {_p(row.p_holm)}"
+        for row in others
+    )
+    return f"{first.setting}{_tokens(first)}: {_share(first)}{told}."
 
 
 def _against(row: SweepRow) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from conf.schema import DemoConfig, DemoSweep
 from conf.sweep import Planned, compose_sweep
 from evals.ablation.console import sweep_text
 from evals.ablation.main import measure, open_models
+from evals.run import digest as task_digest
 
 if TYPE_CHECKING:
     from evals.ablation.loaded import LoadedModels
@@ -59,9 +61,7 @@ def run(config: DemoConfig) -> None:
     outputs: list[SweepOutput] = []
     answers = {}
     for name, points in planned.items():
-        print(
-            f"\n{points[0].config.ablation.title}: {points[0].setting.spec.name} on {points[0].task.name}", flush=True
-        )
+        print(f"\n{config.sweeps[name].title}: {points[0].setting.spec.name} on {points[0].task.name}", flush=True)
         done, output = measure(points, models, _ledgers(out, name, points, models), config.sweeps[name].intro)
         print(f"\n{sweep_text(output.rows)}", flush=True)
         write_tables(out, output, name)
@@ -93,13 +93,15 @@ def _planned(sweep: DemoSweep, config: DemoConfig, out: Path) -> list[Planned]:
     overrides = [*sweep.overrides, f"model={config.source}"]
     if any(word == "task=pocket-video" for word in overrides):
         overrides.append(f"task.folder={out / 'clips'}")
-    return compose_sweep(overrides)
+    points = compose_sweep(overrides)
+    titled = replace(points[0].config, ablation=replace(points[0].config.ablation, title=sweep.title))
+    return [replace(points[0], config=titled), *points[1:]]
 
 
 def _ledgers(out: Path, name: str, points: Sequence[Planned], models: "LoadedModels") -> Path:
     """Return the folder of a sweep's ledgers, named for all that its answers depend on: new weights start anew."""
     weights = models.answerer(points[0].setting).facts()
-    parts = [[repr(point.setting), repr(point.task)] for point in points]
+    parts = [[repr(point.setting), task_digest(point.task, point.task.samples())] for point in points]
     digest = hashlib.sha256(json.dumps([weights, parts], sort_keys=True).encode()).hexdigest()[:8]
     return out / "ledgers" / f"{name}-{digest}"
 

@@ -113,7 +113,7 @@ def test_settings_with_other_samples_get_a_sentence_each() -> None:
     mean = [row for row in rows if row.task == "mean"]
     apart: list[SweepRow] = [mean[0], replace(mean[1], baseline="2x2", difference=None)]
     told = finding(apart)
-    assert told.startswith("At 1x1") and "At 2x2" in told and "best" not in told
+    assert told.startswith("1x1 (10 tokens)") and "2x2 (20 tokens)" in told and "best" not in told
 
 
 def test_figures_are_the_same_bytes_for_the_same_rows() -> None:
