@@ -10,6 +10,7 @@ from PIL import Image
 
 from evals.ablation.main import main as ablate
 from evals.demo.main import main as demo
+from evals.tasks.pocket import PocketVideo
 from models.checkpoints.save import save
 from models.lmm import LMM
 from models.processor import Processor
@@ -114,6 +115,19 @@ def test_ablate_prices_a_preset_without_weights(capsys: pytest.CaptureFixture) -
     assert prices[0]["tokens_max"] == 576 + 48 * 49
     assert prices[0]["tokens_mean"] == 576 + (48 * 49 + 48 * 25) / 2
     assert prices[1]["new_tiles"] == 0 < prices[0]["new_tiles"] == 10
+
+
+def test_frames_are_an_axis_of_any_video_task(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    task = PocketVideo(folder=tmp_path, frames=4, count=1)
+    (clip,) = {sample.media[0].path for sample in task.samples()}
+    line = {"video": clip.name, "question": "what is first?", "answers": ["cat"]}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(line))
+    words = ["ablation=frames", "task=folder", "task.file=mine.jsonl", "model=pocket", "plan_only=true", "--json"]
+    assert ablate(words) == 0, capsys.readouterr().err
+    prices = json.loads(capsys.readouterr().out)
+    # 4, 8 and 16 frames of 4 x (4 + 1) tokens, each with both RoPE factors
+    assert [price["tokens_max"] for price in prices] == [80, 80, 160, 160, 320, 320]
+    assert [price["new_tiles"] > 0 for price in prices] == [True, False] * 3
 
 
 def test_pricing_needs_no_torch() -> None:
