@@ -59,7 +59,7 @@ class Sizes:
 
 # on a page, text is legible at 3x3, mostly at 2x2, and not at 1x1
 PAGE_SIZES = Sizes(shape=(13, 20), text=(10, 13))
-FRAME_SIZES = Sizes(shape=(16, 28), text=(12, 18))
+FRAME_SIZES = Sizes(shape=(16, 28), text=(12, 14))
 
 
 def draw_item(image: np.ndarray, rng: Random, name: str, color: str, area: Box, font: str, sizes: Sizes) -> Item:

@@ -27,8 +27,14 @@ def draw_curve(logs: Sequence[tuple[str, Path]], out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(logs), figsize=(4.2 * len(logs), 3.4), squeeze=False, layout="constrained")
-    for panel, (name, path) in zip(panels[0], logs, strict=True):
+    columns = min(4, len(logs))
+    rows = -(-len(logs) // columns)
+    figure, panels = pyplot.subplots(
+        rows, columns, figsize=(3.6 * columns, 2.7 * rows), squeeze=False, layout="constrained"
+    )
+    for panel in panels.flat[len(logs) :]:
+        panel.set_axis_off()
+    for panel, (name, path) in zip(panels.flat, logs, strict=False):
         lines = read_log(path)
         steps = [line["step"] for line in lines]
         panel.plot(steps, [line["loss"] for line in lines], color="0.25", label="loss")
@@ -40,5 +46,5 @@ def draw_curve(logs: Sequence[tuple[str, Path]], out: Path) -> None:
             if found:
                 shares.plot(*zip(*found, strict=True), label=label, linewidth=1.2)
         shares.legend(loc="center right", fontsize=7)
-    figure.savefig(out)
+    figure.savefig(out, dpi=90)
     pyplot.close(figure)
