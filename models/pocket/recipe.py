@@ -15,6 +15,7 @@ from models.pocket.mix import Mix
 from models.pocket.sources import answer_source, patch_source
 from models.pocket.teachers import PatchWords, PlacedAnswers, PlacedWords
 from models.spec import ModelSpec
+from models.training.curve import draw_curve
 from models.training.loop import DataSource, train
 from models.training.stage import StageSpec
 
@@ -26,7 +27,8 @@ BALANCED_RMS = 0.3
 class PocketRecipe:
     """Stages in order and the training mixes that their `data` names; `patches` is stage V's data.
 
-    folder: where each stage keeps its log and checkpoint, and where the model is written at the end. threads: of torch.
+    folder: where each stage keeps its log and checkpoint, and where the model and its learning curve are written at the
+    end. threads: of torch.
     """
 
     folder: Path
@@ -50,7 +52,7 @@ def run(recipe: PocketRecipe, spec: ModelSpec, say: Callable[[str], None]) -> Pa
             known = sorted(objectives)
             raise ValueError(f"stage {stage.name!r}: objective {stage.objective!r}, expected one of {known}")
         objective = objectives[stage.objective]
-        folder = recipe.folder / f"{index}-{stage.name}"
+        folder = _folder(recipe, index)
         done = folder / "done.pt"
         if done.exists():
             state = torch.load(done, weights_only=True)
@@ -64,6 +66,8 @@ def run(recipe: PocketRecipe, spec: ModelSpec, say: Callable[[str], None]) -> Pa
             balance(model, patch_source(stage.seed, 128)(0).pixels_NCHW)
         torch.save({"model": model.state_dict(), "teacher": objective.state_dict()}, done)
     save(recipe.folder / "model", model, processor, dtype="float16")
+    logs = [(stage.name, _folder(recipe, index) / "log.jsonl") for index, stage in enumerate(recipe.stages)]
+    draw_curve(logs, recipe.folder / "curve.png")
     return recipe.folder / "model"
 
 
@@ -83,6 +87,10 @@ def balance(model: LMM, pixels_NCHW: torch.Tensor) -> None:
     model.llm.get_output_embeddings().weight.copy_(directions)
     words.copy_(directions * BALANCED_RMS * words.shape[-1] ** 0.5)
     model.ends_KD.copy_(F.normalize(model.ends_KD, dim=-1) * BALANCED_RMS * words.shape[-1] ** 0.5)
+
+
+def _folder(recipe: PocketRecipe, index: int) -> Path:
+    return recipe.folder / f"{index}-{recipe.stages[index].name}"
 
 
 def _objectives(spec: ModelSpec, seed: int) -> dict[str, PatchWords | PlacedAnswers | PlacedWords]:

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.build import load
 from models.lmm import LMM
 from models.pocket.batches import PlacedBatch
 from models.pocket.fresh import fresh
 from models.pocket.mix import Mix, View
+from models.pocket.recipe import PocketRecipe
+from models.pocket.recipe import run as run_recipe
 from models.pocket.sources import answer_source, patch_source
 from models.pocket.teachers import PatchWords, PlacedAnswers
 from models.spec import ModelSpec
@@ -100,3 +103,28 @@ def test_patch_words_learn(tmp_path: Path, tiny_pocket: ModelSpec) -> None:
     train(stage, model, PatchWords(WIDTH), patch_source(0, tiles=16), tmp_path)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0] - 1.0
+
+
+def test_a_recipe_runs_its_stages_and_goes_on(tmp_path: Path, tiny_pocket: ModelSpec) -> None:
+    # teachers read the decoder's layers 2 and 4 (3 for words), so the tiny one needs as many
+    spec = replace(tiny_pocket, llm=replace(tiny_pocket.llm, layers=4))
+    every = {part: Rates(adamw=0.001) for part in ("projector", "llm", "teacher")}
+    patches = replace(STAGE, name="a", objective="patch_words", data="patches", steps=2, batch_tokens=8, parts=every)
+    stages = (
+        replace(patches, rope_factors=(1.0,)),
+        replace(STAGE, name="b", steps=2, parts=every),
+        replace(STAGE, name="c", objective="placed_words", steps=2, parts=every),
+    )
+    recipe = PocketRecipe(folder=tmp_path, stages=stages, mixes={"mix": MIX})
+    said: list[str] = []
+    run_recipe(recipe, spec, said.append)
+    assert (tmp_path / "curve.png").is_file()
+    model, processor = load(tmp_path / "model")
+    assert processor.spec.dtype == "float16" and model.llm.config.num_hidden_layers == 4
+    (tmp_path / "2-c" / "done.pt").unlink()
+    (tmp_path / "2-c" / "checkpoint.pt").unlink()
+    said.clear()
+    run_recipe(recipe, spec, said.append)
+    assert said[:3] == ["a: already done", "b: already done", "c: 2 steps"]
+    again, _ = load(tmp_path / "model")
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
