@@ -23,6 +23,8 @@ INK, SOFT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 # told apart with any colour vision (Okabe and Ito)
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+# characters of all names under one panel, above which they are turned
+LONG_NAMES = 24
 STYLE = {
     "font.size": 10,
     "font.family": "sans-serif",
@@ -173,6 +175,10 @@ def _panel(axes: Axes, name: str, series: Sequence[Series]) -> None:
         axes.plot(range(len(rows)), [row.blind for row in rows], color=SOFT, ls=":", lw=1.2, label="blind")
     axes.set(title=name, ylim=(0, 1.04), xlim=(-0.4, len(rows) - 0.6))
     axes.set_xticks(range(len(rows)), series[0].names)
+    if sum(map(len, series[0].names)) > LONG_NAMES:
+        axes.tick_params(axis="x", labelrotation=35, labelsize=8)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     axes.grid(False, axis="x")
     _percent(axes)
 

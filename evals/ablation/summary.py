@@ -59,7 +59,12 @@ def finding(rows: Sequence[SweepRow]) -> str:
     words = [f"Over all tasks {_share(pooled[0])} at {pooled[0].setting}{_tokens(pooled[0])}."]
     best = max(pooled, key=lambda row: row.accuracy)
     if best.difference is not None:
-        words.append(f"The best setting is {best.setting}{_tokens(best)} with {_share(best)}: {_against(best)}.")
+        gain = f"against {best.baseline} {_gain(best)}"
+        words.append(f"The best setting is {best.setting}{_tokens(best)} with {_share(best)}: {gain}.")
+    else:
+        others = [f"{row.setting} {_gain(row)}" for row in pooled if row.difference is not None]
+        words.append(f"No setting does better; against it, {'; '.join(others)}." if others else "")
+        return " ".join(words).strip()
     steps = [(a, b) for a, b in pairwise(pooled) if b.step is not None and b.step_p is not None]
     if len(steps) > 1:
         told = "; ".join(f"{a.setting} to {b.setting} {_points(b.step)} (p {_p(b.step_p)})" for a, b in steps)
@@ -79,8 +84,8 @@ def draw(rows: Sequence[SweepRow], cells: Sequence[Cell], name: str, title: str,
     """Return the figures of a sweep. `axis` names what the first axis of the cells varies."""
     drawn: list[Drawn] = []
     pooled = overall(rows)
-    # settings with other samples do not lie on one curve
-    if len({row.tokens for row in pooled}) > 1 and len({row.baseline for row in pooled}) == 1:
+    # settings with other samples do not lie on one curve, and two points are none
+    if len({row.tokens for row in pooled}) > 2 and len({row.baseline for row in pooled}) == 1:
         drawn.append(
             _drawn(
                 plots.accuracy_against_tokens(_series(pooled, cells), title),
@@ -202,17 +207,13 @@ def _drawn(figure: plots.Figure, name: str, caption: str, alt: str) -> Drawn:
 
 def _side_by_side(rows: Sequence[SweepRow]) -> str:
     first, *others = rows
-    told = "".join(
-        f"; {row.setting} {_points(row.difference)} points [{_points(row.difference_low)}, "
-        f"{_points(row.difference_high)}], p {_p(row.p_holm)}"
-        for row in others
-    )
+    told = "".join(f"; {row.setting} {_gain(row)}" for row in others)
     return f"{first.setting}{_tokens(first)}: {_share(first)}{told}."
 
 
-def _against(row: SweepRow) -> str:
+def _gain(row: SweepRow) -> str:
     low, high = _points(row.difference_low), _points(row.difference_high)
-    return f"{_points(row.difference)} points [{low}, {high}] against {row.baseline}, p {_p(row.p_holm)}"
+    return f"{_points(row.difference)} points [{low}, {high}], p {_p(row.p_holm)}"
 
 
 def _share(row: SweepRow) -> str:

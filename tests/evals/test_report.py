@@ -18,7 +18,7 @@ from evals.sample import Media, Sample
 from evals.score import score
 from evals.task import Parsed
 
-ABLATION = Ablation(name="grid", title="Grid", axes=(Axis(name="grid", key="grid", values=("1x1", "2x2")),))
+ABLATION = Ablation(name="grid", title="Grid", axes=(Axis(name="grid", key="grid", values=("1x1", "2x2", "3x3")),))
 
 
 class Yes:
@@ -75,11 +75,17 @@ def test_a_page_is_one_ascii_file_without_links() -> None:
 
 
 def test_a_finding_tells_levels_difference_and_p() -> None:
-    made = output({"1x1": ["no"] * 30 + ["yes"] * 10, "2x2": ["yes"] * 36 + ["no"] * 4})
+    made = output({"1x1": ["no"] * 30 + ["yes"] * 10, "2x2": ["yes"] * 36 + ["no"] * 4, "3x3": ["yes"] * 40})
     told = text_of(made.section)
-    assert "25.0 %" in told and "90.0 %" in told
-    assert "+65.0 points" in told and "p < 0.001" in told
+    assert "25.0 %" in told and "100.0 %" in told
+    assert "against 1x1 +75.0 points" in told and "p < 0.001" in told
+    assert "1x1 to 2x2 +65.0 (p < 0.001); 2x2 to 3x3 +10.0" in told
     assert [figure.name for figure in made.drawn] == ["grid-tokens", "grid-tasks"]
+
+
+def test_a_baseline_that_nothing_beats_is_said_so() -> None:
+    told = text_of(output({"1x1": ["yes"] * 40, "2x2": ["yes"] * 10 + ["no"] * 30}).section)
+    assert "No setting does better; against it, 2x2 -75.0 points" in told and "Step by step" not in told
 
 
 def test_no_samples_are_said_not_crashed(tmp_path: Path) -> None:
