@@ -83,7 +83,8 @@ def by_task(panels: Sequence[tuple[str, Sequence[Series]]], xlabel: str, columns
     lines = math.ceil(len(panels) / columns)
     columns = min(columns, len(panels))
     with plt.rc_context(STYLE):
-        size = (2.55 * columns + 0.4, 2.35 * lines + 0.5)
+        # turned names need room
+    size = (2.55 * columns + 0.4, (3.3 if _turned(panels[0][1]) else 2.35) * lines + 0.5)
         figure, grid = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
         for axes, (name, series) in zip(grid.flat, panels, strict=False):
             _panel(axes, name, series)
@@ -175,12 +176,16 @@ def _panel(axes: Axes, name: str, series: Sequence[Series]) -> None:
         axes.plot(range(len(rows)), [row.blind for row in rows], color=SOFT, ls=":", lw=1.2, label="blind")
     axes.set(title=name, ylim=(0, 1.04), xlim=(-0.4, len(rows) - 0.6))
     axes.set_xticks(range(len(rows)), series[0].names)
-    if sum(map(len, series[0].names)) > LONG_NAMES:
+    if _turned(series):
         axes.tick_params(axis="x", labelrotation=35, labelsize=8)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
     axes.grid(False, axis="x")
     _percent(axes)
+
+
+def _turned(series: Sequence[Series]) -> bool:
+    return sum(map(len, series[0].names)) > LONG_NAMES
 
 
 def _bars(rows: Sequence[SweepRow]) -> tuple[list[float], list[float]]:

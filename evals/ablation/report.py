@@ -200,7 +200,7 @@ tr.rule td { border-top: 1.5px solid #cbd2d9; }
 .pair { display: flex; gap: 8px; align-items: flex-end; }
 .pair img { image-rendering: pixelated; border: 1px solid var(--line); min-width: 0; }
 .pair img { width: calc(50% - 4px); }
-.gallery td { white-space: normal; overflow-wrap: anywhere; }
+.gallery td.left { white-space: normal; }
 .yes::after { content: " \\2713"; color: #009e73; } .no::after { content: " \\2717"; color: #d55e00; }
 details { margin-top: 28px; border-top: 1px solid var(--line); padding-top: 12px; }
 summary { cursor: pointer; font-weight: 600; font-size: 17px; }
