@@ -6,9 +6,9 @@ from pathlib import Path
 
 # what a panel shows where the log has it: name in the log -> name in the legend
 _SHARES = {
-    "right": "answers right",
-    "place": "places right",
-    "pointer": "pointers right",
+    "right": "right",
+    "place": "place right",
+    "pointer": "pointer right",
 }
 
 
@@ -45,6 +45,6 @@ def draw_curve(logs: Sequence[tuple[str, Path]], out: Path) -> None:
             found = [(line["step"], line[key]) for line in lines if key in line]
             if found:
                 shares.plot(*zip(*found, strict=True), label=label, linewidth=1.2)
-        shares.legend(loc="center right", fontsize=7)
+        shares.legend(loc="lower left", fontsize=7, framealpha=0.5)
     figure.savefig(out, dpi=90)
     pyplot.close(figure)
