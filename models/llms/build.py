@@ -37,7 +37,8 @@ def llm_config(raw: dict[str, Any], rope_factor: float = 1.0) -> PreTrainedConfi
     try:
         plain = AutoConfig.for_model(raw["model_type"], **rest)
     except StrictDataclassClassValidationError as error:
-        raise ValueError(f"language model config of type {raw['model_type']!r}: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"language model config of type {raw['model_type']!r}: {reason}") from error
     if rope_factor == 1.0:
         return plain
     scaled = scale_rope(plain.to_dict(), rope_factor)

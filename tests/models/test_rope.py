@@ -97,5 +97,5 @@ def test_a_trained_linear_factor_widens_the_context():
 
 
 def test_sizes_that_do_not_fit_are_a_value_error():
-    with pytest.raises(ValueError, match="'llama'.*33.*multiple"):
+    with pytest.raises(ValueError, match=r"'llama'.*33.*multiple"):
         llm_config({"model_type": "llama", "hidden_size": 33, "num_attention_heads": 2})
