@@ -84,7 +84,7 @@ def by_task(panels: Sequence[tuple[str, Sequence[Series]]], xlabel: str, columns
     columns = min(columns, len(panels))
     with plt.rc_context(STYLE):
         # turned names need room
-    size = (2.55 * columns + 0.4, (3.3 if _turned(panels[0][1]) else 2.35) * lines + 0.5)
+        size = (2.55 * columns + 0.4, (3.3 if _turned(panels[0][1]) else 2.35) * lines + 0.5)
         figure, grid = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
         for axes, (name, series) in zip(grid.flat, panels, strict=False):
             _panel(axes, name, series)
