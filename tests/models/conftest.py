@@ -167,14 +167,38 @@ def tiny_pocket() -> ModelSpec:
     """A model of the pocket family, as small as it runs."""
     width = 32
     encoder = EncoderSpec(
-        backend="hf_siglip", weights="", tile_px=56, patch_px=14, dim=width, layers=1, heads=2, mlp=48, layer=-1,
-        prefix_tokens=0, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), act="gelu_tanh", norm_eps=1e-6,
+        backend="hf_siglip",
+        weights="",
+        tile_px=56,
+        patch_px=14,
+        dim=width,
+        layers=1,
+        heads=2,
+        mlp=48,
+        layer=-1,
+        prefix_tokens=0,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        act="gelu_tanh",
+        norm_eps=1e-6,
     )
     llm = LlmSpec(
-        kind="llama", hidden=width, layers=2, heads=2, kv_heads=2, mlp=48, vocab=len(VOCABULARY), context=256,
+        kind="llama",
+        hidden=width,
+        layers=2,
+        heads=2,
+        kv_heads=2,
+        mlp=48,
+        vocab=len(VOCABULARY),
+        context=256,
         rope_theta=10000.0,
     )
     return ModelSpec(
-        name="tiny", encoder=encoder, projector=ProjectorSpec(kind="mlp2x_gelu", dim_in=width, dim_out=width), llm=llm,
-        grid=GridSpec(), video=VideoSpec(pool=1, pool_mode="none"), template="pocket",
+        name="tiny",
+        encoder=encoder,
+        projector=ProjectorSpec(kind="mlp2x_gelu", dim_in=width, dim_out=width),
+        llm=llm,
+        grid=GridSpec(),
+        video=VideoSpec(pool=1, pool_mode="none"),
+        template="pocket",
     )
