@@ -73,7 +73,8 @@ def draw(rng: Random, view: View, frames: int) -> Scene:
     if view.corner:
         return scenes.corner(rng, font)
     if frames:
-        return scenes.strip(rng, font, frames)
+        # some are drawn larger and shrunk, as a clip's frames are
+        return scenes.strip(rng, font, frames, scale=rng.choice((1, 4)))
     (kind,) = rng.choices([kind for kind, _ in PAGES], [weight for _, weight in PAGES])
     return kind(rng, font)
 
