@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## resolution ablation and zero-shot video QA with the model that ships; writes runs/demo/report.html
-	$(BIN)/python -m evals.demo.main
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m evals.demo.main
 
 test: $(STAMP)  ## the tests, on two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
