@@ -167,7 +167,8 @@ class DemoSweep:
 class DemoConfig:
     """make demo: the model, the folder of the report, and the sweeps by the names of their tables.
 
-    pages, clips, blind, blind_clips: how much is asked; the sweeps' overrides use them.
+    pages, clips, blind, blind_clips: how much is asked; the sweeps' overrides use them. parallel: a
+    process for each sweep.
     """
 
     source: str
@@ -177,6 +178,7 @@ class DemoConfig:
     clips: int
     blind: bool | Literal["once"]
     blind_clips: bool | Literal["once"]
+    parallel: bool
     sweeps: dict[str, DemoSweep]
 
 

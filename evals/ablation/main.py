@@ -110,12 +110,26 @@ def open_models(config: AblateConfig) -> "LoadedModels":
 
 
 def measure(
-    points: Sequence[Planned], models: "LoadedModels", folder: Path, intro: str = ""
+    points: Sequence[Planned], models: "LoadedModels", folder: Path, intro: str = "", progress: bool = True
 ) -> "tuple[SweepRun, SweepOutput]":
     """Return the answers of a sweep, its ledgers in `folder`, and what its tables and its section of a report say."""
     from evals.ablation.examples import gallery
-    from evals.ablation.loaded import flops_of
     from evals.ablation.output import describe
+
+    config = points[0].config
+    done = answer(points, models, folder, progress)
+    cells, task = [point.cell for point in points], points[0].task
+    shown = None
+    if all(point.task is task for point in points):
+        shown = gallery(done.points, task.name, choose(task, config.limit), points[0].setting.spec.encoder.tile_px)
+    return done, describe(config.ablation, cells, done, baseline(config.ablation), intro, shown)
+
+
+def answer(
+    points: Sequence[Planned], models: "LoadedModels", folder: Path, progress: bool = True, bar_line: int = 0
+) -> "SweepRun":
+    """Return the answers of a sweep, its ledgers in `folder`."""
+    from evals.ablation.loaded import flops_of
     from evals.ablation.runner import SweepPoint, run_sweep
 
     config = points[0].config
@@ -129,12 +143,16 @@ def measure(
         )
         for index, point in enumerate(points)
     ]
-    done = run_sweep(sweep, models.answerer, folder, flops_of=flops_of, batching=config.batch, limit=config.limit)
-    cells, task = [point.cell for point in points], points[0].task
-    shown = None
-    if len(first) == 1:
-        shown = gallery(done.points, task.name, choose(task, config.limit), points[0].setting.spec.encoder.tile_px)
-    return done, describe(config.ablation, cells, done, baseline(config.ablation), intro, shown)
+    return run_sweep(
+        sweep,
+        models.answerer,
+        folder,
+        flops_of=flops_of,
+        batching=config.batch,
+        limit=config.limit,
+        progress=progress,
+        bar_line=bar_line,
+    )
 
 
 def _named(word: str, sizes: "Sizes") -> SizedSample:

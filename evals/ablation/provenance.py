@@ -22,10 +22,14 @@ def git_commit(root: Path = ROOT) -> str:
         return ""
 
 
+def num_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> str:
     """Return the processor, the number of its cores that this process may use, and the system."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores, {platform.system()} {platform.release()}"
+    return f"{_processor()}, {num_cores()} cores, {platform.system()} {platform.release()}"
 
 
 def _git(root: Path, *words: str) -> str:

@@ -66,11 +66,12 @@ def run_sweep(
     batching: Batching | None = None,
     limit: int | None = None,
     progress: bool = True,
+    bar_line: int = 0,
 ) -> SweepRun:
     """Return every point's results; run again to resume.
 
-    limit: samples of each task, evenly spread. Raises ValueError where two points share a folder, or a folder holds a
-    run with another config.
+    limit: samples of each task, evenly spread. bar_line: the line of the progress bar, below others. Raises ValueError
+    where two points share a folder, or a folder holds a run with another config.
     """
     folders = [point.folder for point in points]
     if len(set(folders)) < len(folders):
@@ -81,7 +82,7 @@ def run_sweep(
     memory = _Memory()
     measured: list[Measured] = []
     done = 0
-    with tqdm(total=total, unit="answer", disable=not progress, dynamic_ncols=True) as bar:
+    with tqdm(total=total, unit="answer", disable=not progress, dynamic_ncols=True, position=bar_line) as bar:
         for point in points:
             bar.set_description(point.setting.name)
             answerer = _Counting(answerer_of(point.setting), bar)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -10,22 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.main import COMPOSE_ERRORS, compose, one_line
 from conf.own import for_hydra
-from conf.schema import DemoConfig, DemoSweep
+from conf.schema import DemoConfig
 from conf.sweep import Planned, compose_sweep
 from evals.ablation.console import sweep_text
-from evals.ablation.main import measure, open_models
+from evals.ablation.main import answer, measure, open_models
+from evals.ablation.provenance import num_cores
 from evals.run import digest as task_digest
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import RLock
+
     from evals.ablation.loaded import LoadedModels
     from evals.ablation.output import SweepOutput
-
-
-MAX_THREADS = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,20 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(config: DemoConfig) -> None:
     """Run every sweep, print its table, and write the folder."""
-    import torch
+    start, out = time.perf_counter(), Path(config.out)
+    planned = {name: _planned(config, name) for name in config.sweeps}
+    answered = config.parallel and num_cores() > 1 and _answer_side_by_side(config)
 
     from evals.ablation.output import write, write_report, write_tables
 
-    # a model this small only loses time to more threads
-    torch.set_num_threads(min(torch.get_num_threads(), MAX_THREADS))
-    start, out = time.perf_counter(), Path(config.out)
-    planned = {name: _planned(sweep, config, out) for name, sweep in config.sweeps.items()}
-    models = open_models(next(iter(planned.values()))[0].config)
+    models = _models(next(iter(planned.values())))
     outputs: list[SweepOutput] = []
     answers = {}
     for name, points in planned.items():
         print(f"\n{config.sweeps[name].title}: {points[0].setting.spec.name} on {points[0].task.name}", flush=True)
-        done, output = measure(points, models, _ledgers(out, name, points, models), config.sweeps[name].intro)
+        # what is in the ledgers by now is not asked again
+        folder, intro = _ledgers(config, name, points, models), config.sweeps[name].intro
+        done, output = measure(points, models, folder, intro, progress=not answered)
         print(f"\n{sweep_text(output.rows)}", flush=True)
         write_tables(out, output, name)
         answers[f"answers: {name}"] = done.counts.text
@@ -89,21 +92,62 @@ record.json      versions, weights, machine
 """
 
 
-def _planned(sweep: DemoSweep, config: DemoConfig, out: Path) -> list[Planned]:
+def _answer_side_by_side(config: DemoConfig) -> bool:
+    """Answer every sweep in a process of its own, better than threads for a small model; tell if all ended well.
+
+    A process that failed has said why; what it left is asked again by its parent, and fails there if it must.
+    """
+    processes = multiprocessing.get_context("spawn")
+    lock = processes.RLock()
+    workers = [
+        processes.Process(target=_answer, args=(config, name, line, lock)) for line, name in enumerate(config.sweeps)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        for worker in workers:
+            worker.join()
+    finally:
+        for worker in workers:
+            worker.terminate()
+    return all(worker.exitcode == 0 for worker in workers)
+
+
+def _answer(config: DemoConfig, name: str, line: int, lock: "RLock") -> None:
+    tqdm.set_lock(lock)
+    points = _planned(config, name)
+    models = _models(points)
+    try:
+        answer(points, models, _ledgers(config, name, points, models), bar_line=line)
+    except KeyboardInterrupt:
+        # the parent tells it
+        sys.exit(130)
+
+
+def _planned(config: DemoConfig, name: str) -> list[Planned]:
+    sweep = config.sweeps[name]
     overrides = [*sweep.overrides, f"model={config.source}"]
     if any(word == "task=pocket-video" for word in overrides):
-        overrides.append(f"task.folder={out / 'clips'}")
+        overrides.append(f"task.folder={Path(config.out) / 'clips'}")
     points = compose_sweep(overrides)
     titled = replace(points[0].config, ablation=replace(points[0].config.ablation, title=sweep.title))
     return [replace(points[0], config=titled), *points[1:]]
 
 
-def _ledgers(out: Path, name: str, points: Sequence[Planned], models: "LoadedModels") -> Path:
+def _models(points: Sequence[Planned]) -> "LoadedModels":
+    import torch
+
+    # threads that wait for each other on busy cores cost a small model more than they give
+    torch.set_num_threads(1)
+    return open_models(points[0].config)
+
+
+def _ledgers(config: DemoConfig, name: str, points: Sequence[Planned], models: "LoadedModels") -> Path:
     """Return the folder of a sweep's ledgers, named for all that its answers depend on: new weights start anew."""
     weights = models.answerer(points[0].setting).facts()
     parts = [[repr(point.setting), task_digest(point.task, point.task.samples())] for point in points]
     digest = hashlib.sha256(json.dumps([weights, parts], sort_keys=True).encode()).hexdigest()[:8]
-    return out / "ledgers" / f"{name}-{digest}"
+    return Path(config.out) / "ledgers" / f"{name}-{digest}"
 
 
 if __name__ == "__main__":

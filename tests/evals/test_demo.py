@@ -34,7 +34,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_demo_leaves_what_it_promises_and_resumes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    words = [f"model={folder}", "pages=2", "blind=false", "blind_clips=false", ONE_CLIP]
+    words = [f"model={folder}", "pages=2", "blind=false", "blind_clips=false", "parallel=false", ONE_CLIP]
     assert demo(words) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
     assert "Resolution ablation" in printed and "3x3" in printed and "24 frames, RoPE x2" in printed
