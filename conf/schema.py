@@ -23,6 +23,22 @@ class ModelChoice:
     dtype: Literal["float32", "float16", "bfloat16"]
     rope_factor: float
 
+    def spec(
+        self, encoder: EncoderSpec, projector: ProjectorSpec, llm: LlmSpec, grid: GridSpec, video: VideoSpec
+    ) -> ModelSpec:
+        """Return the model that these parts make up under this preset."""
+        return ModelSpec(
+            name=self.name,
+            encoder=encoder,
+            projector=projector,
+            llm=llm,
+            grid=grid,
+            video=video,
+            template=self.template,
+            rope_factor=self.rope_factor,
+            dtype=self.dtype,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanConfig:
@@ -44,17 +60,7 @@ class PlanConfig:
     @property
     def spec(self) -> ModelSpec:
         """Return the model that the parts make up."""
-        return ModelSpec(
-            name=self.model.name,
-            encoder=self.encoder,
-            projector=self.projector,
-            llm=self.llm,
-            grid=self.grid,
-            video=self.video,
-            template=self.model.template,
-            rope_factor=self.model.rope_factor,
-            dtype=self.model.dtype,
-        )
+        return self.model.spec(self.encoder, self.projector, self.llm, self.grid, self.video)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,14 +218,4 @@ class TrainConfig:
         encoder, projector, llm, grid, video, model = parts
         if not (encoder and projector and llm and grid and video and model):
             raise ValueError("a recipe needs encoder, projector, llm, grid, video and model; model=NAME sets them all")
-        return ModelSpec(
-            name=model.name,
-            encoder=encoder,
-            projector=projector,
-            llm=llm,
-            grid=grid,
-            video=video,
-            template=model.template,
-            rope_factor=model.rope_factor,
-            dtype=model.dtype,
-        )
+        return model.spec(encoder, projector, llm, grid, video)
