@@ -40,6 +40,8 @@ class ModelSpec:
     template: a name in models.prompt.templates. tokenization: "official" tokenises each piece of text between two media
     on its own, "transformers" the whole text with a special token at each medium. several: how an image is planned that
     shares its prompt with others: by the "grid" as if it were alone, or padded to a square, one view ("pad").
+    around: text in front of and behind each medium's tokens, special tokens of LLaVA 1.0 ("<im_start>", "<im_end>").
+    times: whether a clip is announced by the text that tells the times of its frames.
     rope_factor: linear position scaling set before the LLM is built. dtype: of the stored weights.
     """
 
@@ -52,6 +54,8 @@ class ModelSpec:
     template: str
     tokenization: Literal["official", "transformers"] = "official"
     several: Literal["grid", "pad"] = "grid"
+    around: tuple[str, str] = ("", "")
+    times: bool = False
     rope_factor: float = 1.0
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 

@@ -62,7 +62,7 @@ def read_llava_hf(folder: Path) -> Checkpoint:
     spec = ModelSpec(
         name=folder.name,
         encoder=encoder,
-        projector=ProjectorSpec(kind="mlp2x_gelu", dim_in=encoder.dim, dim_out=llm.hidden_size),
+        projector=ProjectorSpec(kind="mlp2x_gelu", dim_in=encoder.width, dim_out=llm.hidden_size),
         llm=llm_spec(llm),
         grid=_grid(config, encoder, where),
         video=_video(config, encoder, where),

@@ -64,7 +64,7 @@ def read_official(folder: Path) -> Checkpoint:
     _refuse(config, where)
     files = read_tensors(folder)
     tower = find_tower(folder, config, files)
-    projector = _projector(config, tower.spec.dim, config["hidden_size"], where)
+    projector = _projector(config, tower.spec.width, config["hidden_size"], where)
     ours: Mapping[str, Tensor] = stack_ends(_renamed(files, official_layout(projector)).joined(tower.tensors))
     tokenizer = find_tokenizer(folder)
     written_here = config.get("anyres", {})

@@ -46,7 +46,7 @@ def write_official(folder: Path, checkpoint: Checkpoint) -> None:
         "mm_vision_tower": spec.encoder.weights or WRITTEN,
         "mm_vision_select_layer": -2 if spec.encoder.backend == "hf_siglip" else spec.encoder.layer,
         "mm_vision_select_feature": "patch",
-        "mm_hidden_size": spec.encoder.dim,
+        "mm_hidden_size": spec.encoder.width,
         "mm_projector_type": spec.projector.kind,
         "unfreeze_mm_vision_tower": True,
         "tokenizer_model_max_length": spec.context,

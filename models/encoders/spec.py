@@ -52,6 +52,11 @@ class EncoderSpec:
         return TileSpec.of(self.tile_px, self.patch_px)
 
     @property
+    def width(self) -> int:
+        """Return the width of the features, which a projector reads."""
+        return self.dim
+
+    @property
     def blocks_run(self) -> int:
         """Return how many blocks are computed: those up to the hidden state that is read."""
         return self.layer if self.layer >= 0 else self.layers + 1 + self.layer

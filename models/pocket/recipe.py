@@ -97,7 +97,7 @@ def _objectives(spec: ModelSpec, seed: int) -> dict[str, PatchWords | PlacedAnsw
     torch.manual_seed(seed)
     placed = PlacedAnswers(spec.llm.hidden)
     return {
-        "patch_words": PatchWords(spec.encoder.dim),
+        "patch_words": PatchWords(spec.encoder.width),
         "placed_answers": placed,
         "placed_words": PlacedWords(placed, spec.llm.hidden),
     }

@@ -50,7 +50,7 @@ def test_videos_build(name: str) -> None:
 def test_models_compose(name: str) -> None:
     spec = plan_config(f"model={name}").spec
     assert spec.name == name
-    assert (spec.projector.dim_in, spec.projector.dim_out) == (spec.encoder.dim, spec.llm.hidden)
+    assert (spec.projector.dim_in, spec.projector.dim_out) == (spec.encoder.width, spec.llm.hidden)
 
 
 @pytest.mark.parametrize("name", [name for name in files("encoder") if name != "pocket"])
