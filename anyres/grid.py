@@ -9,10 +9,19 @@ from anyres.geometry import HW, Box
 Order = Literal["released", "transformers"]
 Rule = Literal["released", "blog"]
 Overview = Literal["squash", "pad", "crop", "none"]
-Merge = Literal["spatial_unpad", "spatial", "flat"]
+Merge = Literal["spatial_unpad", "spatial", "spatial_maxpool2x2", "flat"]
+Detail = Literal["paste", "pad_square"]
 Thin = Literal["keep", "released"]
 
-_CHOICES = {"rule": Rule, "overview": Overview, "merge": Merge, "tie_order": Order, "rounding": Order, "thin": Thin}
+_CHOICES = {
+    "rule": Rule,
+    "overview": Overview,
+    "merge": Merge,
+    "tie_order": Order,
+    "rounding": Order,
+    "thin": Thin,
+    "detail": Detail,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +53,13 @@ class GridSpec:
         T_new = target / (rows * cols + 1) tokens, with neither padding removal nor row ends.
     overview: the global view: "squash" to one tile, "pad" to a square first, "crop" the centre, or "none".
     merge: "spatial_unpad" crops padding and closes each row, "spatial" keeps the whole map without row ends,
-        "flat" keeps the tiles one after the other.
+        "spatial_maxpool2x2" takes the largest of every 2x2 tokens of the whole map, without row ends, "flat" keeps the
+        tiles one after the other.
     tie_order: among equal layouts the first of the list wins, read as (w, h) when "released" and as (h, w) when
         "transformers". rounding: how the padding to remove is rounded. Both only matter for parity.
     thin: "keep" leaves at least one detail token to very thin images; "released" may leave none.
+    detail: "paste" puts the resized image on a black canvas; "pad_square" first pads it to a square of the encoder's
+        mean colour, for square layouts ("highres" in released code).
     """
 
     layouts: tuple[HW, ...] = ()
@@ -60,9 +72,10 @@ class GridSpec:
     tie_order: Order = "released"
     rounding: Order = "released"
     thin: Thin = "keep"
+    detail: Detail = "paste"
 
     def __post_init__(self) -> None:
-        given = (self.rule, self.overview, self.merge, self.tie_order, self.rounding, self.thin)
+        given = (self.rule, self.overview, self.merge, self.tie_order, self.rounding, self.thin, self.detail)
         for (name, choices), found in zip(_CHOICES.items(), given, strict=True):
             if found not in get_args(choices):
                 raise ValueError(f"grid.{name}: expected one of {', '.join(get_args(choices))}, got {found!r}")
@@ -78,6 +91,11 @@ class GridSpec:
                 raise ValueError(f"grid.{name}: expected at least 1, or null for no target, got {target}")
         if self.rule == "released" and self.merge == "flat" and (self.target_tiles or self.target_tok):
             raise ValueError("grid: merge 'flat' has no merged map to shrink; drop the target or use rule 'blog'")
+        if self.merge == "spatial_maxpool2x2" and (self.target_tiles or self.target_tok):
+            raise ValueError("grid: merge 'spatial_maxpool2x2' pools by 2 whatever the target; drop the target")
+        if self.detail == "pad_square" and any(layout.h != layout.w for layout in self.layouts):
+            found = [tuple(layout) for layout in self.layouts]
+            raise ValueError(f"grid.detail: 'pad_square' fills square layouts, got {found}")
         if not self.slack >= 1.0:
             raise ValueError(f"grid.slack: expected at least 1.0, got {self.slack}")
         if self.rule == "blog" and self.overview == "none":

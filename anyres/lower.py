@@ -32,4 +32,8 @@ def _canvas_starts(plan: VisualPlan, src: int) -> list[int]:
 def _row(plan: VisualPlan, segment: Segment, src: int, dst: int) -> list[int]:
     cols = plan.canvases[segment.canvas].tiles.w
     end = END_CODES[segment.end]
+    # the mean of 2x2 is what a bilinear resample to the half gives
+    halved = segment.reduce == "average" and segment.crop_tok.size == segment.out.times(2)
+    if (segment.reduce != "bilinear" and not halved) or segment.closing is not None:
+        raise ValueError(f"lower: {segment} has no kernel yet")
     return [src, cols, plan.tile.tok, *segment.crop_tok, *segment.out, end, segment.vector, dst]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from anyres.geometry import HW, Box
 from anyres.grid import GridSpec, TileSpec, check_image, choose_layout, content_box
-from anyres.rows import End, tokens_with_ends
+from anyres.rows import End, Reduce, tokens_with_ends
 from anyres.threshold import shrink_released, tokens_per_side_blog
 from anyres.unpad import keep_one, unpad
 
@@ -31,9 +31,11 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Crop a canvas's tokens, resample the crop bilinearly to `out` rows and columns, close it by `end`.
+    """Crop a canvas's tokens, bring the crop to `out` rows and columns, close it by `end`.
 
-    vector: which learned end vector closes it.
+    vector: which learned end vector `end` puts there. reduce: "bilinear" resamples to any size; "average" and "max"
+    take that of whole blocks, so the crop is a multiple of `out`. closing: the end vector that follows the segment on
+    top of `end`, None for none.
     """
 
     canvas: int
@@ -41,11 +43,13 @@ class Segment:
     out: HW
     end: End
     vector: int = ROW_END
+    reduce: Reduce = "bilinear"
+    closing: int | None = None
 
     @property
     def num_tokens(self) -> int:
         """Return the number of tokens, end vectors included."""
-        return tokens_with_ends(self.out, self.end)
+        return tokens_with_ends(self.out, self.end) + (self.closing is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,10 @@ class VisualPlan:
     def __post_init__(self) -> None:
         for segment in self.segments:
             canvas_tok = self.canvas_tok(segment.canvas)
-            assert segment.crop_tok.inside(canvas_tok), f"crop {segment.crop_tok} outside its canvas {canvas_tok}"
+            crop, out = segment.crop_tok, segment.out
+            assert crop.inside(canvas_tok), f"crop {crop} outside its canvas {canvas_tok}"
+            in_blocks = out.area > 0 and crop.h % out.h == 0 and crop.w % out.w == 0
+            assert segment.reduce == "bilinear" or in_blocks, f"crop {crop} is not made of {out} blocks"
 
     @property
     def num_tiles(self) -> int:
@@ -97,7 +104,7 @@ def plan_image(image: HW, grid: GridSpec, tile: TileSpec) -> VisualPlan:
         canvases.append(overview_canvas(image, tile, grid.overview))
     if layout is not None:
         box = content_box(image, layout.times(tile.px))
-        canvases.append(Canvas(frame=0, tiles=layout, content_px=box))
+        canvases.append(Canvas(frame=0, tiles=layout, content_px=box, fit=grid.detail))
     if grid.rule == "blog" and grid.target(tile) is not None and layout is not None:
         segments = _blog_segments(grid, tile, layout)
     else:
@@ -133,6 +140,8 @@ def _released_segments(image: HW, grid: GridSpec, tile: TileSpec, layout: HW | N
     if grid.merge == "flat":
         return segments + _tile_segments(canvas, layout, tile, side)
     canvas_tok = layout.times(tile.tok)
+    if grid.merge == "spatial_maxpool2x2":
+        return [*segments, _halved(canvas, canvas_tok)]
     crop = Box(0, 0, *canvas_tok)
     if grid.merge == "spatial_unpad":
         crop = unpad(image, canvas_tok, grid.rounding)
@@ -142,6 +151,12 @@ def _released_segments(image: HW, grid: GridSpec, tile: TileSpec, layout: HW | N
     closed: End = "row" if grid.merge == "spatial_unpad" else "none"
     segments.append(Segment(canvas=canvas, crop_tok=crop, out=out, end=closed))
     return segments
+
+
+def _halved(canvas: int, canvas_tok: HW) -> Segment:
+    # an odd last row or column is dropped
+    out = HW(canvas_tok.h // 2, canvas_tok.w // 2)
+    return Segment(canvas=canvas, crop_tok=Box(0, 0, *out.times(2)), out=out, end="none", reduce="max")
 
 
 def _blog_segments(grid: GridSpec, tile: TileSpec, layout: HW) -> list[Segment]:

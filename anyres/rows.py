@@ -1,10 +1,11 @@
-"""The row-end rule: where learned end vectors close a run of tokens."""
+"""The row-end rule: where learned end vectors close a run of tokens, and how many tokens a map then has."""
 
 from typing import Literal
 
 from anyres.geometry import HW
 
 End = Literal["none", "row", "segment"]
+Reduce = Literal["bilinear", "average", "max"]
 
 
 def tokens_with_ends(out: HW, end: End) -> int:

@@ -31,10 +31,12 @@ class VideoSpec:
     """How a clip becomes frames and tokens.
 
     policy, num_frames, fps: which frames (see video.sampling). pool: stride over each frame's tokens (1: none).
-    pool_mode: "average" (floor), "bilinear" (ceil) or "none"; "max" is known, but refused when a clip is planned: it
-    is not a weighted sum of tokens. pool_before_projector: pool encoder features, not projected ones.
+    pool_mode: "average" (floor), "bilinear" (ceil), "max" (floor) or "none". pool_before_projector: pool encoder
+    features, not projected ones.
     end: where end vectors go: after every row ("grid"), every "frame", once ("one_token") or nowhere ("no_token").
     fit: each frame is squashed to one tile, padded to a square first, or cropped to its centre.
+    slow_every: SlowFast: frames 0, slow_every, 2 * slow_every... are pooled by `pool`, all others by 2 * pool, and a
+    second end vector closes every frame; needs end "grid". None: all frames alike.
     """
 
     policy: Policy = "uniform"
@@ -45,6 +47,7 @@ class VideoSpec:
     pool_before_projector: bool = False
     end: ClipEnd = "grid"
     fit: FrameFit = "squash"
+    slow_every: int | None = None
 
     def __post_init__(self) -> None:
         given = (self.policy, self.pool_mode, self.end, self.fit)
@@ -57,6 +60,14 @@ class VideoSpec:
             raise ValueError(f"video.pool: expected a stride of at least 1, got {self.pool}")
         if self.policy == "fps" and not self.fps:
             raise ValueError(f"video.fps: policy 'fps' needs frames per second above 0, got {self.fps}")
+        if self.slow_every is not None:
+            if self.slow_every < 1:
+                raise ValueError(f"video.slow_every: expected at least 1, or null for none, got {self.slow_every}")
+            if self.end != "grid" or self.pool_mode == "none":
+                found = f"end {self.end!r} and pool_mode {self.pool_mode!r}"
+                raise ValueError(
+                    f"video.slow_every: SlowFast pools frames and closes their rows (end 'grid'), got {found}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

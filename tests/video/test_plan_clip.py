@@ -5,7 +5,7 @@ import pytest
 from anyres.geometry import HW, Box
 from anyres.grid import TileSpec
 from video import VideoSpec, plan_clip
-from video.budget import clip_tokens, frames_that_fit, rope_factor
+from video.budget import clip_tokens, frame_tokens, frames_that_fit, rope_factor
 from video.pooling import pool_frame
 
 CLIP_336 = TileSpec(px=336, tok=24)
@@ -20,19 +20,32 @@ FRAME = HW(480, 640)
         (CLIP_336, "average", 12),
         (SIGLIP, "average", 13),
         (CLIP_224, "average", 8),
+        (CLIP_336, "max", 12),
+        (SIGLIP, "max", 13),
+        (CLIP_224, "max", 8),
         (CLIP_336, "bilinear", 12),
         (SIGLIP, "bilinear", 14),
         (CLIP_224, "bilinear", 8),
         (SIGLIP, "none", 27),
     ],
 )
-def test_pooled_side_at_stride_2(tile: TileSpec, mode: str, side: int) -> None:
+def test_t8_pooled_side_at_stride_2(tile: TileSpec, mode: str, side: int) -> None:
     assert pool_frame(tile, 2, mode).out == HW(side, side)
 
 
-@pytest.mark.parametrize(("stride", "tokens"), [(3, 81), (4, 49), (6, 25), (8, 16)])
-def test_pooled_tokens_of_siglip_at_other_strides(stride: int, tokens: int) -> None:
-    assert pool_frame(SIGLIP, stride, "bilinear").out.area == tokens
+@pytest.mark.parametrize(
+    ("tile", "mode", "tokens"),
+    [
+        (CLIP_336, "average", (64, 36, 16, 9)),
+        (CLIP_336, "max", (64, 36, 16, 9)),
+        (CLIP_336, "bilinear", (64, 36, 16, 9)),
+        (SIGLIP, "average", (81, 36, 16, 9)),
+        (SIGLIP, "max", (81, 36, 16, 9)),
+        (SIGLIP, "bilinear", (81, 49, 25, 16)),
+    ],
+)
+def test_pooled_tokens_at_strides_3_4_6_and_8(tile: TileSpec, mode: str, tokens: tuple[int, ...]) -> None:
+    assert tuple(pool_frame(tile, stride, mode).out.area for stride in (3, 4, 6, 8)) == tokens
 
 
 def test_average_drops_the_odd_row_and_column_and_bilinear_keeps_them() -> None:
@@ -40,13 +53,10 @@ def test_average_drops_the_odd_row_and_column_and_bilinear_keeps_them() -> None:
     assert pool_frame(SIGLIP, 2, "bilinear").crop_tok == Box(0, 0, 27, 27)
 
 
-def test_pooling_that_a_segment_cannot_express_is_refused() -> None:
-    with pytest.raises(ValueError, match="'max' is not a weighted sum"):
-        pool_frame(CLIP_336, 2, "max")
-    with pytest.raises(ValueError, match="stride 1 or 2, got 3"):
-        pool_frame(CLIP_336, 3, "average")
-    with pytest.raises(ValueError, match="leaves no token"):
-        pool_frame(TileSpec(px=14, tok=1), 2, "average")
+def test_a_stride_that_leaves_no_token_is_refused() -> None:
+    for mode in ("average", "max"):
+        with pytest.raises(ValueError, match="leaves no token"):
+            pool_frame(TileSpec(px=14, tok=1), 2, mode)
 
 
 # tokens of one frame by newline position, for pooled sides 12, 13, 14 and 8
@@ -59,7 +69,7 @@ def test_pooling_that_a_segment_cannot_express_is_refused() -> None:
         ("no_token", (144, 169, 196, 64), 0),
     ],
 )
-def test_newline_positions(end: str, per_frame: tuple[int, ...], closing: int) -> None:
+def test_t9_newline_positions(end: str, per_frame: tuple[int, ...], closing: int) -> None:
     cases = [(CLIP_336, "average"), (SIGLIP, "average"), (SIGLIP, "bilinear"), (CLIP_224, "average")]
     for (tile, mode), tokens in zip(cases, per_frame, strict=True):
         video = VideoSpec(pool_mode=mode, end=end)
@@ -106,6 +116,41 @@ def test_no_frames_or_an_empty_frame_is_refused() -> None:
         plan_clip(FRAME, 0, VideoSpec(), CLIP_336)
     with pytest.raises(ValueError, match="at least 1x1"):
         plan_clip(HW(0, 5), 1, VideoSpec(), CLIP_336)
+
+
+# average and bilinear pooling of 27 x 27 tokens
+@pytest.mark.parametrize(
+    ("frames", "slow_every", "tokens"),
+    [(64, 5, (4572, 5650)), (64, 10, (3732, 4726)), (32, 5, (2356, 2902)), (64, None, (11648, 13440))],
+)
+def test_t10_slowfast(frames: int, slow_every: int | None, tokens: tuple[int, int]) -> None:
+    for mode, expected in zip(("average", "bilinear"), tokens, strict=True):
+        video = VideoSpec(pool_mode=mode, slow_every=slow_every)
+        assert plan_clip(FRAME, frames, video, SIGLIP).num_tokens == expected
+        assert clip_tokens(frames, video, SIGLIP) == expected
+        assert frames_that_fit(expected, 0, video, SIGLIP) == frames
+        assert frames_that_fit(expected - 1, 0, video, SIGLIP) == frames - 1
+
+
+def test_slowfast_frame_by_frame() -> None:
+    video = VideoSpec(pool_mode="average", slow_every=3)
+    plan = plan_clip(FRAME, 7, video, SIGLIP)
+    assert [segment.num_tokens for segment in plan.segments] == [183, 43, 43, 183, 43, 43, 183]
+    assert [frame_tokens(video, SIGLIP, frame) for frame in range(4)] == [183, 43, 43, 183]
+    # rows closed by the first end vector, every frame by the second
+    assert {(segment.end, segment.vector, segment.closing) for segment in plan.segments} == {("row", 0, 1)}
+    for context in range(0, 700, 7):
+        fitting = frames_that_fit(context, 0, video, SIGLIP)
+        assert clip_tokens(fitting, video, SIGLIP) <= context < clip_tokens(fitting + 1, video, SIGLIP)
+
+
+def test_slowfast_needs_pooled_frames_and_closed_rows() -> None:
+    with pytest.raises(ValueError, match="got end 'frame' and pool_mode 'bilinear'"):
+        VideoSpec(slow_every=5, end="frame")
+    with pytest.raises(ValueError, match="got end 'grid' and pool_mode 'none'"):
+        VideoSpec(slow_every=5, pool_mode="none")
+    with pytest.raises(ValueError, match="slow_every: expected at least 1"):
+        VideoSpec(slow_every=0)
 
 
 @pytest.mark.parametrize(
