@@ -1,6 +1,7 @@
 """Build a vision encoder: random weights, a state dict, a local folder or a hub name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,23 +10,32 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from open_clip import get_pretrained_cfg
 from torch import Tensor
 
+from models.encoders.eva import OpenClipEva
 from models.encoders.folder import read_tower
-from models.encoders.hf import HfClip, HfSiglip
+from models.encoders.hf import HfClip, HfDinov2, HfSiglip, HfSiglip2
 from models.encoders.openclip import OpenClip
+from models.encoders.pair import FIRST, SECOND, TwoTowers, split_state
 from models.encoders.promise import check_promise, measured
 from models.encoders.spec import EncoderSpec
 
-BACKENDS: dict[str, type[HfClip] | type[HfSiglip] | type[OpenClip]] = {
+Encoder = HfClip | HfSiglip | HfSiglip2 | HfDinov2 | OpenClip | OpenClipEva | TwoTowers
+BACKENDS: dict[
+    str, type[HfClip] | type[HfSiglip] | type[HfSiglip2] | type[HfDinov2] | type[OpenClip] | type[OpenClipEva]
+] = {
     "hf_clip": HfClip,
     "hf_siglip": HfSiglip,
+    "hf_siglip2": HfSiglip2,
+    "hf_dinov2": HfDinov2,
     "open_clip": OpenClip,
+    "open_clip_eva": OpenClipEva,
 }
-_PREFIX_TOKENS = {"hf_clip": 1, "hf_siglip": 0}
+OPEN_CLIP_BACKENDS = ("open_clip", "open_clip_eva")
+_PREFIX_TOKENS = {"hf_clip": 1, "hf_siglip": 0, "hf_siglip2": 0}
 
 
 def build_encoder(
     spec: EncoderSpec, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, initialise: bool = True
-) -> HfClip | HfSiglip | OpenClip:
+) -> Encoder:
     """Return an encoder with random weights, or with undefined ones without `initialise` (where a backend can).
 
     device: "meta" allocates nothing. dtype: of the parameters, float32 by default. Raises ValueError for an unknown
@@ -36,18 +46,24 @@ def build_encoder(
     prefix = _PREFIX_TOKENS.get(spec.backend, spec.prefix_tokens)
     check_promise(spec, {"prefix_tokens": prefix}, f"a {spec.backend} tower")
     with torch.device(device):
-        encoder = BACKENDS[spec.backend](spec, initialise=initialise)
+        encoder: Encoder = BACKENDS[spec.backend](replace(spec, second=None), initialise=initialise)
+    if spec.second is not None:
+        encoder = TwoTowers(spec, encoder, build_encoder(spec.second, device, dtype, initialise))
     return encoder if dtype is None else encoder.to(dtype)
 
 
 def encoder_from_state(
     spec: EncoderSpec, state: Mapping[str, Tensor], dtype: torch.dtype | None = None, where: str = "the state dict"
-) -> HfClip | HfSiglip | OpenClip:
-    """Return an encoder with the weights of a state dict in transformers' names, whatever the backend.
+) -> Encoder:
+    """Return an encoder with the weights of a state dict: transformers' names, or timm's for open_clip_eva.
 
-    Raises ValueError naming both values where spec and tensors differ in tokens, width, patch, layers or MLP, and for
-    parameters that are missing or too many.
+    Two towers: the names of each behind "first." and "second.". Raises ValueError naming both values where spec and
+    tensors differ in tokens, width, patch, layers or MLP, and for parameters that are missing or too many.
     """
+    if spec.second is not None:
+        parts = split_state(state)
+        first = encoder_from_state(replace(spec, second=None), parts[FIRST], dtype, f"{where}, first tower")
+        return TwoTowers(spec, first, encoder_from_state(spec.second, parts[SECOND], dtype, f"{where}, second tower"))
     check_promise(spec, measured(state), where)
     encoder = build_encoder(spec, dtype=dtype, initialise=False)
     try:
@@ -59,13 +75,18 @@ def encoder_from_state(
 
 def load_encoder(
     spec: EncoderSpec, source: str | Path | None = None, download: bool = False, dtype: torch.dtype | None = None
-) -> HfClip | HfSiglip | OpenClip:
+) -> Encoder:
     """Return an encoder with the weights of `source`, by default of spec.weights.
 
     source: a local folder in transformers' or open_clip's layout (either serves any backend), or a hub name, looked up
-    in the local hub cache and, only with `download`, fetched. An open_clip name is MODEL/TAG. Raises ValueError when it
-    cannot be found, or where the spec is not the tower found there.
+    in the local hub cache and, only with `download`, fetched. An open_clip name is MODEL/TAG. Two towers are read from
+    their own weights each. Raises ValueError when it cannot be found, or where the spec is not the tower found there.
     """
+    if spec.second is not None:
+        if source is not None:
+            raise ValueError(f"two towers have weights of their own each, so none can be read from {source}")
+        first = load_encoder(replace(spec, second=None), None, download, dtype)
+        return TwoTowers(spec, first, load_encoder(spec.second, None, download, dtype))
     folder = _locate(spec, str(spec.weights if source is None else source), download)
     found = read_tower(folder)
     expected = dict(found.promised)
@@ -81,7 +102,7 @@ def _locate(spec: EncoderSpec, source: str, download: bool) -> Path:
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
-    name = _open_clip_hub_name(source) if spec.backend == "open_clip" else source
+    name = _open_clip_hub_name(source) if spec.backend in OPEN_CLIP_BACKENDS else source
     patterns = ["*.json", "model*.safetensors", "open_clip_model*.safetensors"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=not download))

@@ -11,6 +11,7 @@ from typing import Any
 
 from safetensors import safe_open
 from torch import Tensor
+from transformers import Dinov2Model, Dinov2WithRegistersModel
 
 from models.encoders.promise import promised, promised_open_clip
 from models.encoders.rename import open_clip_to_hf_clip, timm_to_hf_siglip
@@ -22,7 +23,10 @@ PREPROCESSOR = "preprocessor_config.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TowerFiles:
-    """A tower as found on disk. promised: fields of EncoderSpec that its configs fix; state: in transformers' names."""
+    """A tower as found on disk. promised: fields of EncoderSpec that its configs fix.
+
+    state: in transformers' names, of an EVA in timm's.
+    """
 
     promised: Mapping[str, Any]
     state: Mapping[str, Tensor] = field(repr=False)
@@ -45,10 +49,26 @@ def _transformers(folder: Path) -> TowerFiles:
     if (folder / PREPROCESSOR).is_file():
         processor = _json(folder / PREPROCESSOR)
         fields |= _colours(processor.get("image_mean"), processor.get("image_std"))
+    if fields["backend"] == "hf_dinov2":
+        return TowerFiles(promised=fields, state=_dinov2(folder, fields["prefix_tokens"] > 1))
     state = _tensors(folder, "model", part="vision_model.")
     # pooling heads are not read; position_ids are rebuilt
     unread = ("head.", "embeddings.position_ids")
     return TowerFiles(promised=fields, state={k: v for k, v in state.items() if not k.startswith(unread)})
+
+
+def _dinov2(folder: Path, registers: bool) -> dict[str, Tensor]:
+    # the releases have older names, which transformers alone knows to renew
+    kind = Dinov2WithRegistersModel if registers else Dinov2Model
+    if not any(folder.glob("model*.safetensors")):
+        raise ValueError(f"{folder}: expected model.safetensors there (pickles are not read), found {_names(folder)}")
+    model, info = kind.from_pretrained(
+        folder, dtype="auto", local_files_only=True, use_safetensors=True, output_loading_info=True
+    )
+    lost = {name: sorted(map(str, keys)) for name, keys in info.items() if keys}
+    if lost:
+        raise ValueError(f"{folder}: parameters do not fit a DINOv2 tower: {lost}")
+    return model.state_dict()
 
 
 def _open_clip(folder: Path) -> TowerFiles:
@@ -57,9 +77,12 @@ def _open_clip(folder: Path) -> TowerFiles:
     preprocess = config.get("preprocess_cfg", {})
     fields |= _colours(preprocess.get("mean"), preprocess.get("std"))
     state = _tensors(folder, "open_clip_model", part="visual.")
+    trunk = {key.removeprefix("trunk."): value for key, value in state.items()}
+    if fields.get("backend") == "open_clip_eva":
+        # the projection into CLIP's joint space is never used
+        return TowerFiles(promised=fields, state={k: v for k, v in trunk.items() if not k.startswith("head.")})
     if fields["prefix_tokens"]:
         return TowerFiles(promised=fields, state=open_clip_to_hf_clip(state))
-    trunk = {key.removeprefix("trunk."): value for key, value in state.items()}
     return TowerFiles(promised=fields, state=timm_to_hf_siglip(trunk))
 
 

@@ -1,7 +1,7 @@
-"""open_clip's visual towers: its own ViT for CLIP, a timm ViT for SigLIP. Patch tokens of the selected block.
+"""open_clip's visual towers: its own ViT for CLIP, a timm ViT for SigLIP. Patch tokens of the selected hidden states.
 
 open_clip's own outputs are not what a language model reads: `output_tokens=True` gives the last block after its final
-layer norm. The intermediate output of the selected block is transformers' hidden state of the same number.
+layer norm. Here its modules are run to the hidden state that transformers counts under the same number.
 
 Legend: N tiles, C colours, H W pixels of a tile, P tokens of a tile, D width.
 """
@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import final
 
+import torch
+from einops import rearrange
 from open_clip.transformer import LayerNorm, QuickGELU, VisionTransformer
 from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
 from torch import Tensor, nn
 
+from models.encoders.positions import resize_positions
 from models.encoders.rename import hf_clip_to_open_clip, hf_siglip_to_timm
 from models.encoders.spec import EncoderSpec
+from models.encoders.states import run_to_states
 
 _ACTIVATIONS = {"quick_gelu": QuickGELU, "gelu_tanh": partial(nn.GELU, approximate="tanh"), "gelu": nn.GELU}
 
@@ -26,30 +30,26 @@ class OpenClip(nn.Module):
 
     def __init__(self, spec: EncoderSpec, initialise: bool = True) -> None:
         super().__init__()
-        if spec.blocks_run < 1:
-            raise ValueError(
-                f"encoder: open_clip gives the outputs of blocks, but layer {spec.layer} is the input of the first"
-            )
         if spec.prefix_tokens > 1:
             raise ValueError(f"encoder: an open_clip tower has 0 or 1 prefix tokens, got {spec.prefix_tokens}")
+        if spec.act not in _ACTIVATIONS:
+            raise ValueError(f"encoder.act: open_clip has no {spec.act!r}, expected one of {', '.join(_ACTIVATIONS)}")
         self.spec = spec
         # both libraries have no switch for skipping initialisation; it costs seconds on the largest tower
         self.tower = _clip(spec) if spec.prefix_tokens else _siglip(spec)
 
     def forward(self, pixels_NCHW: Tensor) -> Tensor:
         """Return features [N, P, D] of normalised tiles."""
-        pixels_NCHW = pixels_NCHW.to(next(self.tower.parameters()).dtype)
-        take = {
-            "indices": [self.spec.blocks_run - 1],
-            "stop_early": True,
-            "output_fmt": "NLC",
-            "intermediates_only": True,
-        }
-        if self.spec.prefix_tokens:
-            (features_NPD,) = self.tower.forward_intermediates(pixels_NCHW, **take)["image_intermediates"]
-        else:
-            (features_NPD,) = self.tower.forward_intermediates(pixels_NCHW, **take)
-        return features_NPD
+        tower, tok = self.tower, self.spec.tile.tok
+        if not self.spec.prefix_tokens:
+            hidden_NPD = _patches(tower.patch_embed.proj, pixels_NCHW)
+            hidden_NPD = hidden_NPD + resize_positions(tower.pos_embed[0], tok, prefix=0)
+            return run_to_states(tower.blocks, hidden_NPD, self.spec)
+        hidden_NPD = _patches(tower.conv1, pixels_NCHW)
+        class_N1D = tower.class_embedding.expand(len(hidden_NPD), 1, -1)
+        hidden_NPD = torch.cat([class_N1D, hidden_NPD], dim=1)
+        hidden_NPD = tower.ln_pre(hidden_NPD + resize_positions(tower.positional_embedding, tok, prefix=1))
+        return run_to_states(tower.transformer.resblocks, hidden_NPD, self.spec)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Load a complete state dict in transformers' names."""
@@ -57,14 +57,18 @@ class OpenClip(nn.Module):
         self.tower.load_state_dict(rename(state))
 
 
+def _patches(conv: nn.Conv2d, pixels_NCHW: Tensor) -> Tensor:
+    return rearrange(conv(pixels_NCHW.to(conv.weight.dtype)), "n d h w -> n (h w) d")
+
+
 def _clip(spec: EncoderSpec) -> VisionTransformer:
     tower = VisionTransformer(
-        image_size=spec.tile_px,
+        image_size=spec.position_px,
         patch_size=spec.patch_px,
         width=spec.dim,
         layers=spec.layers,
         heads=spec.heads,
-        mlp_ratio=_ratio(spec),
+        mlp_ratio=mlp_ratio(spec),
         output_dim=spec.dim,
         act_layer=_ACTIVATIONS[spec.act],
         norm_layer=partial(LayerNorm, eps=spec.norm_eps),
@@ -76,12 +80,12 @@ def _clip(spec: EncoderSpec) -> VisionTransformer:
 
 def _siglip(spec: EncoderSpec) -> TimmVisionTransformer:
     return TimmVisionTransformer(
-        img_size=spec.tile_px,
+        img_size=spec.position_px,
         patch_size=spec.patch_px,
         embed_dim=spec.dim,
         depth=spec.layers,
         num_heads=spec.heads,
-        mlp_ratio=_ratio(spec),
+        mlp_ratio=mlp_ratio(spec),
         num_classes=0,
         global_pool="",
         class_token=False,
@@ -90,6 +94,6 @@ def _siglip(spec: EncoderSpec) -> TimmVisionTransformer:
     )
 
 
-def _ratio(spec: EncoderSpec) -> float:
-    # both libraries truncate dim * ratio: half a unit more gives mlp exactly
+def mlp_ratio(spec: EncoderSpec) -> float:
+    """Return the ratio that makes both libraries, which truncate dim * ratio, build spec.mlp exactly."""
     return (spec.mlp + 0.5) / spec.dim

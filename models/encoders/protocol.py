@@ -25,5 +25,5 @@ class VisionEncoder(Protocol):
         ...
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load a complete state dict in transformers' names (embeddings.*, encoder.layers.*, post_layernorm.*)."""
+        """Load a complete state dict in transformers' names; an EVA in timm's, two towers behind first. and second."""
         ...
