@@ -1,5 +1,6 @@
 """The prompt templates of the released checkpoints, as exact strings."""
 
+from models.prompt import vicuna_v0
 from models.prompt.template import Template
 
 _CURIOUS_USER = (
@@ -14,6 +15,10 @@ _VISION_ASSISTANT = (
 _MPT_SYSTEM = (
     "A conversation between a user and an LLM-based AI assistant. The assistant gives helpful and honest answers."
 )
+_ORCA_SYSTEM = (
+    "You are MistralOrca, a large language model trained by Alignment Lab AI. "
+    "Write out your reasoning step-by-step to be sure you get the right answers!"
+)
 _QWEN_2_5_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 
 
@@ -26,6 +31,19 @@ def _vicuna(name: str, system: str) -> Template:
         prompt="ASSISTANT:",
         answer_open=" ",
         answer_close="</s>",
+    )
+
+
+def _hashes(name: str, before: str) -> Template:
+    """Return a template of LLaVA 1.0; `before` is the text between the system message and the first question."""
+    return Template(
+        name=name,
+        head=f"{_CURIOUS_HUMAN}###{before}Human: ",
+        again="Human: ",
+        user_close="###",
+        prompt="Assistant:",
+        answer_open=" ",
+        answer_close="###",
     )
 
 
@@ -45,15 +63,8 @@ def _chatml(name: str, system: str, between: str) -> Template:
 _ALL = (
     _vicuna("vicuna_v1", _CURIOUS_USER),
     _vicuna("llava_v1", _CURIOUS_HUMAN),
-    Template(
-        name="llava_v0",
-        head=f"{_CURIOUS_HUMAN}###Human: ",
-        again="Human: ",
-        user_close="###",
-        prompt="Assistant:",
-        answer_open=" ",
-        answer_close="###",
-    ),
+    _hashes("llava_v0", before=""),
+    _hashes("v0", before=f"Human: {vicuna_v0.QUESTION}###Assistant: {vicuna_v0.ANSWER}###"),
     Template(
         name="llava_llama_2",
         head=f"[INST] <<SYS>>\n{_VISION_ASSISTANT}\n<</SYS>>\n\n",
@@ -82,6 +93,8 @@ _ALL = (
         answer_close="</s>",
     ),
     _chatml("chatml_direct", "Answer the questions.", between=""),
+    _chatml("mistral_direct", "Answer the questions.", between=""),
+    _chatml("mistral_orca", _ORCA_SYSTEM, between=""),
     _chatml("mpt", _MPT_SYSTEM, between=""),
     _chatml("qwen_1_5", "You are a helpful assistant.", between="\n"),
     _chatml("qwen_2", "You are a helpful assistant.", between="\n"),

@@ -1,8 +1,11 @@
 """Every template renders the exact string of its release; the strings are those of the released conversation code."""
 
+import hashlib
+
 import pytest
 
 from models.example import Turn
+from models.prompt import vicuna_v0
 from models.prompt.template import place_media
 from models.prompt.templates import TEMPLATES, template
 
@@ -23,6 +26,15 @@ MPT = "A conversation between a user and an LLM-based AI assistant. The assistan
 QWEN = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<image>\nQ1<|im_end|>\n"
 QWEN_2_5 = QWEN.replace("You are a", "You are Qwen, created by Alibaba Cloud. You are a")
 DIRECT = "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n<image>\nQ1<|im_end|>"
+ORCA = DIRECT.replace(
+    "Answer the questions.",
+    "You are MistralOrca, a large language model trained by Alignment Lab AI. "
+    "Write out your reasoning step-by-step to be sure you get the right answers!",
+)
+EXAMPLE = (
+    "Human: What are the key differences between renewable and non-renewable energy sources?"
+    f"###Assistant: {vicuna_v0.ANSWER}"
+)
 LLAMA_3 = (
     f"<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{VISION}<|eot_id|>"
     "<|start_header_id|>user<|end_header_id|>\n\n<image>\nQ1<|eot_id|>"
@@ -34,6 +46,11 @@ EXPECTED = {
     "vicuna_v1": (f"{USER} USER: <image>\nQ1 ASSISTANT:", " A1</s>USER: Q2 ASSISTANT:", " A2</s>"),
     "llava_v1": (f"{HUMAN} USER: <image>\nQ1 ASSISTANT:", " A1</s>USER: Q2 ASSISTANT:", " A2</s>"),
     "llava_v0": (f"{HUMAN}###Human: <image>\nQ1###Assistant:", " A1###Human: Q2###Assistant:", " A2###"),
+    "v0": (
+        f"{HUMAN}###{EXAMPLE}###Human: <image>\nQ1###Assistant:",
+        " A1###Human: Q2###Assistant:",
+        " A2###",
+    ),
     "llava_llama_2": (
         f"[INST] <<SYS>>\n{VISION}\n<</SYS>>\n\n<image>\nQ1 [/INST]",
         " A1 </s><s>[INST] Q2 [/INST]",
@@ -47,6 +64,16 @@ EXPECTED = {
     ),
     "chatml_direct": (
         f"{DIRECT}<|im_start|>assistant\n",
+        "A1<|im_end|><|im_start|>user\nQ2<|im_end|><|im_start|>assistant\n",
+        "A2<|im_end|>",
+    ),
+    "mistral_direct": (
+        f"{DIRECT}<|im_start|>assistant\n",
+        "A1<|im_end|><|im_start|>user\nQ2<|im_end|><|im_start|>assistant\n",
+        "A2<|im_end|>",
+    ),
+    "mistral_orca": (
+        f"{ORCA}<|im_start|>assistant\n",
         "A1<|im_end|><|im_start|>user\nQ2<|im_end|><|im_start|>assistant\n",
         "A2<|im_end|>",
     ),
@@ -113,6 +140,13 @@ def test_trained_spans_are_the_answers_and_their_ends(name: str) -> None:
     answers = [rendered.text[span.start : span.stop] for span in rendered.trained]
     assert answers == [second[: second.index(close) + len(close)], end]
     assert rendered.trained[0].start == len(first)
+
+
+def test_the_example_of_v0_is_the_released_one() -> None:
+    # of the string as the released conversation code has it
+    digest = hashlib.sha256(vicuna_v0.ANSWER.encode()).hexdigest()
+    assert digest == "29c0f588aa19dd652ecdbf8232a0bc4d15f087000ce6512fd8b0a5ac4605bad3"
+    assert vicuna_v0.ANSWER.endswith("lead to economic and social instability.\n")
 
 
 def test_a_question_alone_trains_nothing() -> None:
