@@ -7,7 +7,7 @@ vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from anyres.grid import TileSpec
 from anyres.plan import VisualPlan
@@ -32,8 +32,8 @@ class EncoderSizes(Protocol):
         ...
 
     @property
-    def layers(self) -> int:
-        """Return the number of blocks."""
+    def blocks_run(self) -> int:
+        """Return the blocks up to the last hidden state that is read."""
         ...
 
     @property
@@ -42,8 +42,8 @@ class EncoderSizes(Protocol):
         ...
 
     @property
-    def layer(self) -> int:
-        """Return the hidden state that is read, as transformers counts."""
+    def mlp_maps(self) -> int:
+        """Return the dim x mlp matrices of an MLP: 2, or 3 of a gated one."""
         ...
 
     @property
@@ -51,23 +51,18 @@ class EncoderSizes(Protocol):
         """Return tokens before the patches."""
         ...
 
+    @property
+    def second(self) -> "EncoderSizes | None":
+        """Return the sizes of another tower on the same tiles, or None."""
+        ...
+
 
 class ProjectorSizes(Protocol):
     """What pricing needs to know of a projector; models.spec.ProjectorSpec has it."""
 
     @property
-    def kind(self) -> Literal["linear", "mlp2x_gelu"]:
-        """Return one linear map, or two around a GELU."""
-        ...
-
-    @property
-    def dim_in(self) -> int:
-        """Return the encoder's width."""
-        ...
-
-    @property
-    def dim_out(self) -> int:
-        """Return the language model's width."""
+    def matrix_weights(self) -> int:
+        """Return the weights of its matrices, each of which a token is multiplied with."""
         ...
 
 
@@ -162,28 +157,25 @@ def price(
 
 
 def encoder_flops(encoder: EncoderSizes, tiles: int) -> int:
-    """Return tiles * (n * (8 P d^2 + 4 P d m + 4 P^2 d) + 2 p d * 3 patch_px^2).
+    """Return tiles * (n * (8 P d^2 + 2 k P d m + 4 P^2 d) + 2 p d * 3 patch_px^2), and a second tower's on top.
 
-    n: only the blocks whose output is read, so one fewer than the tower has at layer -2. With m = 4 d a block is
-    24 P d^2 + 4 P^2 d, the usual count for a ViT (Kaplan et al. 2020, arXiv:2001.08361, table 1, with full attention).
+    n: only the blocks whose output is read, so one fewer than the tower has at layer -2. k: matrices of the MLP. With
+    k = 2 and m = 4 d a block is 24 P d^2 + 4 P^2 d, the usual count for a ViT (Kaplan et al. 2020, arXiv:2001.08361,
+    table 1, with full attention).
     """
     patches = encoder.tile.tok**2
     tokens = patches + encoder.prefix_tokens
     dim = encoder.dim
-    block = 8 * tokens * dim**2 + 4 * tokens * dim * encoder.mlp + 4 * tokens**2 * dim
+    mlp = 2 * encoder.mlp_maps * tokens * dim * encoder.mlp
+    block = 8 * tokens * dim**2 + mlp + 4 * tokens**2 * dim
     embed = 2 * patches * dim * 3 * encoder.patch_px**2
-    return tiles * (blocks_read(encoder) * block + embed)
-
-
-def blocks_read(encoder: EncoderSizes) -> int:
-    """Return how many blocks must run for the hidden state `layer`: all at -1, all but one at -2."""
-    return encoder.layers + 1 + encoder.layer if encoder.layer < 0 else encoder.layer
+    second = 0 if encoder.second is None else encoder_flops(encoder.second, tiles)
+    return tiles * (encoder.blocks_run * block + embed) + second
 
 
 def projector_flops(projector: ProjectorSizes, patches: int) -> int:
-    """Return 2 T d_in d_out for each linear map, over T patches."""
-    first = 2 * patches * projector.dim_in * projector.dim_out
-    return first if projector.kind == "linear" else first + 2 * patches * projector.dim_out**2
+    """Return 2 T w for matrices of w weights, over T patches."""
+    return 2 * patches * projector.matrix_weights
 
 
 def prefill_flops(llm: LlmSizes, sequence: int) -> int:

@@ -5,16 +5,28 @@ from typing import Literal
 
 from anyres.grid import GridSpec
 from models.encoders.spec import EncoderSpec
+from models.projectors.kinds import parts_of
 from video.clip import VideoSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectorSpec:
-    """The map from encoder width to language model width."""
+    """The map from encoder width to language model width. kind: see models.projectors.kinds."""
 
-    kind: Literal["linear", "mlp2x_gelu", "mlp3x_gelu", "mlp4x_gelu"]
+    kind: str
     dim_in: int
     dim_out: int
+
+    def __post_init__(self) -> None:
+        parts = parts_of(self.kind)
+        if parts.linears == 0 and self.dim_in != self.dim_out:
+            raise ValueError(f"projector: the identity maps {self.dim_in} to {self.dim_in}, not to {self.dim_out}")
+
+    @property
+    def matrix_weights(self) -> int:
+        """Return how many weights its matrices have, which a token is multiplied with."""
+        parts = parts_of(self.kind)
+        return min(parts.linears, 1) * self.dim_in * self.dim_out + parts.square * self.dim_out**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +70,12 @@ class ModelSpec:
     times: bool = False
     rope_factor: float = 1.0
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+
+    def grid_among(self, media: int) -> GridSpec:
+        """Return how an image is planned that shares its prompt with others, `media` in all; 1 for an image alone."""
+        if media == 1 or self.several == "grid":
+            return self.grid
+        return GridSpec(layouts=(), overview="pad", merge=self.grid.merge)
 
     @property
     def context(self) -> int:

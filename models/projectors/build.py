@@ -1,4 +1,4 @@
-"""The map from encoder features to language model vectors: a linear layer, or several with GELU between.
+"""The map from encoder features to language model vectors: linear layers with GELU between, then residual blocks.
 
 Legend: N tiles, P tokens of a tile, D widths.
 """
@@ -9,24 +9,39 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from models.projectors.kinds import parts_of
 from models.spec import ProjectorSpec
 
-# linear layers of each kind
-DEPTHS = {"linear": 1, "mlp2x_gelu": 2, "mlp3x_gelu": 3, "mlp4x_gelu": 4}
+
+@final
+class Residual(nn.Module):
+    """Two linear layers beside a skip that carries the normalised value, with the released names."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pre_norm = nn.LayerNorm(width)
+        self.proj = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, features_NPD: Tensor) -> Tensor:
+        """Return features [N, P, D] of the same shape."""
+        normal_NPD = self.pre_norm(features_NPD)
+        return normal_NPD + self.proj(normal_NPD)
 
 
 @final
 class Projector(nn.Module):
-    """Linear layers at 0, 2, 4, ... of `layers`, as released checkpoints number them, exact (erf) GELU between."""
+    """Layers numbered as released checkpoints number them: linear at 0, 2, 4, ... with exact (erf) GELU between, then
+    residual blocks; none of them for the identity."""
 
     def __init__(self, spec: ProjectorSpec) -> None:
         super().__init__()
-        if spec.kind not in DEPTHS:
-            raise ValueError(f"projector.kind: expected one of {', '.join(DEPTHS)}, got {spec.kind!r}")
         self.spec = spec
-        widths = [spec.dim_in] + [spec.dim_out] * DEPTHS[spec.kind]
-        linear, *rest = (nn.Linear(dim_in, dim_out) for dim_in, dim_out in pairwise(widths))
-        self.layers = nn.Sequential(linear, *(module for later in rest for module in (nn.GELU(), later)))
+        parts = parts_of(spec.kind)
+        widths = [spec.dim_in] + [spec.dim_out] * parts.linears
+        linears = [nn.Linear(dim_in, dim_out) for dim_in, dim_out in pairwise(widths)]
+        later = [module for linear in linears[1:] for module in (nn.GELU(), linear)]
+        blocks = [Residual(spec.dim_out) for _ in range(parts.residuals)]
+        self.layers = nn.Sequential(*linears[:1], *later, *blocks)
 
     def forward(self, features_NPD: Tensor) -> Tensor:
         """Return projected features [N, P, dim_out] from encoder features [N, P, dim_in]."""

@@ -53,8 +53,42 @@ def test_equals_the_projector_of_transformers() -> None:
 
 
 def test_unknown_kinds_are_named() -> None:
-    with pytest.raises(ValueError, match=r"projector\.kind: expected one of linear, mlp2x_gelu, .*, got 'resampler'"):
-        build_projector(ProjectorSpec(kind="resampler", dim_in=1, dim_out=1))
+    with pytest.raises(ValueError, match=r"projector\.kind: expected one of linear, mlpNx_gelu, .*, got 'mlp9x_gelu'"):
+        ProjectorSpec(kind="mlp9x_gelu", dim_in=1, dim_out=1)
+    with pytest.raises(ValueError, match=r"'pooler' merges 2 x 2 tokens of a tile"):
+        ProjectorSpec(kind="pooler", dim_in=1, dim_out=1)
+
+
+def test_residual_blocks_skip_the_normalised_value() -> None:
+    projector = build_projector(ProjectorSpec(kind="mlp2x_res1x_gelu", dim_in=3, dim_out=4))
+    names = {f"layers.{number}" for number in (0, 2)} | {
+        f"layers.3.{part}" for part in ("pre_norm", "proj.0", "proj.2")
+    }
+    assert {key.rsplit(".", 1)[0] for key in projector.state_dict()} == names
+    features = torch.randn(1, 5, 3, generator=torch.Generator().manual_seed(0))
+    state = projector.state_dict()
+    hidden = torch.nn.functional.gelu(features @ state["layers.0.weight"].T + state["layers.0.bias"])
+    hidden = hidden @ state["layers.2.weight"].T + state["layers.2.bias"]
+    centred = hidden - hidden.mean(-1, keepdim=True)
+    normal = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+    inner = torch.nn.functional.gelu(normal @ state["layers.3.proj.0.weight"].T + state["layers.3.proj.0.bias"])
+    expected = normal + inner @ state["layers.3.proj.2.weight"].T + state["layers.3.proj.2.bias"]
+    assert (projector(features) - expected).abs().max() < 1e-5
+
+
+def test_the_identity_has_no_weights_and_no_other_width() -> None:
+    projector = build_projector(ProjectorSpec(kind="identity", dim_in=4, dim_out=4))
+    features = torch.randn(1, 2, 4)
+    assert not projector.state_dict() and projector(features) is features
+    with pytest.raises(ValueError, match="the identity maps 4 to 4, not to 5"):
+        ProjectorSpec(kind="identity", dim_in=4, dim_out=5)
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp1x_gelu", "mlp8x_gelu", "mlp2x_res3x_gelu"])
+def test_matrix_weights(kind: str) -> None:
+    spec = ProjectorSpec(kind=kind, dim_in=6, dim_out=8)
+    projector = build_projector(spec, device="meta")
+    assert spec.matrix_weights == sum(value.numel() for value in projector.parameters() if value.ndim == 2)
 
 
 def test_dtype() -> None:
