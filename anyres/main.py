@@ -4,19 +4,22 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from anyres.budget import fit_images
 from anyres.cost import price
 from anyres.geometry import HW
+from anyres.grid import GridSpec
 from anyres.media_size import parse_size
 from anyres.plan import VisualPlan, plan_image
-from anyres.report import PlannedMedium, json_row, table
+from anyres.report import PlannedMedium, json_row, notes_list, parameters_line, table
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.main import COMPOSE_ERRORS, compose, one_line
 from conf.schema import PlanConfig
+from models.parameters import count
 from video.budget import frame_tokens, rope_factor
 from video.clip import ClipMeta
 from video.errors import MediaError
@@ -51,7 +54,9 @@ def report(words: Sequence[str], config: PlanConfig, as_json: bool) -> str:
     if not words:
         raise ValueError("nothing to plan: give sizes like 640x480, images or clips (anyres-plan --help)")
     picture = None if config.draw is None else _picture_path(config.draw, words)
-    media = [plan_input(word, config) for word in words]
+    inputs = [read_input(word) for word in words]
+    together = config.together or config.budget is not None
+    media = plan_inputs(inputs, config, together)
     if picture is not None:
         # drawing needs fonts and arrays, planning does not
         from anyres.draw import draw_media
@@ -59,21 +64,51 @@ def report(words: Sequence[str], config: PlanConfig, as_json: bool) -> str:
         draw_media(media, [_frames(medium) for medium in media], picture)
     if as_json:
         return "[\n" + ",\n".join(f"  {json.dumps(json_row(medium))}" for medium in media) + "\n]"
-    return table(media) + _together(media, config)
+    return table(media) + _one_prompt(inputs, media, config, together) + _model(config)
 
 
-def plan_input(word: str, config: PlanConfig) -> PlannedMedium:
-    """Return the plan of a size, an image or a clip. Raises as `report` does."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """What a word of the command line stands for: its size in pixels as shown, and a clip's header."""
+
+    name: str
+    size: HW
+    clip: ClipMeta | None = None
+
+
+def read_input(word: str) -> Input:
+    """Return a size, or an image or clip by its header. Raises as `report` does."""
     size = parse_size(word)
     if size is not None:
-        return _plan_image(word, size, config)
+        return Input(name=word, size=size)
     path = Path(word)
     if path.is_dir():
         raise ValueError(f"{word}: is a folder; give image or video files, or sizes like 640x480")
     if not path.exists():
         raise ValueError(f"{word}: no such file, and not a size like 640x480 (WIDTHxHEIGHT)")
     size = _image_size(path)
-    return _plan_clip(word, config) if size is None else _plan_image(word, size, config)
+    if size is not None:
+        return Input(name=word, size=size)
+    meta = _clip_header(word)
+    return Input(name=word, size=meta.size, clip=meta)
+
+
+def plan_inputs(inputs: Sequence[Input], config: PlanConfig, together: bool) -> list[PlannedMedium]:
+    """Return the inputs planned and priced: each as if alone, or together as one prompt, within the budget if any."""
+    grid = config.spec.grid_among(len(inputs) if together else 1)
+    tile = config.encoder.tile
+    clips = {one.name: _plan_clip(one.clip, config) for one in inputs if one.clip is not None}
+    sizes = [one.size for one in inputs if one.clip is None]
+    if config.budget is None:
+        images = tuple(plan_image(size, grid, tile) for size in sizes)
+    else:
+        room = config.budget - sum(clips[one.name].num_tokens for one in inputs if one.clip is not None)
+        if room < 0:
+            raise ValueError(f"budget of {config.budget:,} tokens: the clips alone need {config.budget - room:,}")
+        images = fit_images(sizes, grid, tile, room)
+    rest = iter(images)
+    plans = [next(rest) if one.clip is None else clips[one.name] for one in inputs]
+    return [_priced(one, plan, config, grid) for one, plan in zip(inputs, plans, strict=True)]
 
 
 def _image_size(path: Path) -> HW | None:
@@ -89,41 +124,43 @@ def _image_size(path: Path) -> HW | None:
         return None
 
 
-def _plan_image(name: str, size: HW, config: PlanConfig) -> PlannedMedium:
-    plan = plan_image(size, config.grid, config.encoder.tile)
-    detail = len(plan.canvases) - 1 if config.grid.layouts else None
-    return _priced(name, size, plan, config, detail=detail, clip=None)
-
-
-def _plan_clip(name: str, config: PlanConfig) -> PlannedMedium:
+def _clip_header(word: str) -> ClipMeta:
     # the reader stays out of the way of inputs that need none
     from video.reader import clip_meta
 
     try:
-        meta = clip_meta(name)
+        return clip_meta(word)
     except MediaError as error:
         if error.reason != "not_media":
             raise
-        raise ValueError(f"{name}: neither an image nor a video of a known format") from error
-    indices = sample(meta, config.video)
-    plan = plan_clip(meta.size, len(indices), config.video, config.encoder.tile)
-    clip = _clip_row(meta, indices, frame_tokens(config.video, config.encoder.tile))
-    return _priced(name, meta.size, plan, config, detail=None, clip=clip)
+        raise ValueError(f"{word}: neither an image nor a video of a known format") from error
 
 
-def _clip_row(meta: ClipMeta, indices: tuple[int, ...], tokens_per_frame: int) -> dict[str, Any]:
+def _plan_clip(meta: ClipMeta, config: PlanConfig) -> VisualPlan:
+    return plan_clip(meta.size, len(sample(meta, config.video)), config.video, config.encoder.tile)
+
+
+def _clip_row(meta: ClipMeta, config: PlanConfig) -> dict[str, Any]:
     header = asdict(meta)
     del header["size"]
+    indices = sample(meta, config.video)
+    tokens_per_frame = frame_tokens(config.video, config.encoder.tile)
     return {**header, "frames": len(indices), "frame_indices": list(indices), "tokens_per_frame": tokens_per_frame}
 
 
-def _priced(
-    name: str, size: HW, plan: VisualPlan, config: PlanConfig, detail: int | None, clip: dict[str, Any] | None
-) -> PlannedMedium:
-    pooled_first = clip is not None and config.video.pool_before_projector
-    cost = price(plan, config.encoder, config.projector, config.llm, config.text_tokens, project_packed=pooled_first)
-    factor = rope_factor(cost.sequence, config.llm.context)
-    return PlannedMedium(name=name, size=size, plan=plan, price=cost, rope_factor=factor, detail=detail, clip=clip)
+def _priced(one: Input, plan: VisualPlan, config: PlanConfig, grid: GridSpec) -> PlannedMedium:
+    pooled_first = one.clip is not None and config.video.pool_before_projector
+    projector = config.spec.projector
+    cost = price(plan, config.encoder, projector, config.llm, config.text_tokens, project_packed=pooled_first)
+    return PlannedMedium(
+        name=one.name,
+        size=one.size,
+        plan=plan,
+        price=cost,
+        rope_factor=rope_factor(cost.sequence, config.llm.context),
+        detail=len(plan.canvases) - 1 if one.clip is None and grid.layouts else None,
+        clip=None if one.clip is None else _clip_row(one.clip, config),
+    )
 
 
 def _picture_path(draw: str, words: Sequence[str]) -> Path:
@@ -157,13 +194,27 @@ def _headline(chosen: dict[str, str], config: PlanConfig) -> str:
     return f"{choices}\n{tile}; context of {config.llm.context:,}, {config.text_tokens} of it for text"
 
 
-def _together(media: Sequence[PlannedMedium], config: PlanConfig) -> str:
-    if len(media) < 2:
+def _one_prompt(inputs: Sequence[Input], media: Sequence[PlannedMedium], config: PlanConfig, together: bool) -> str:
+    """Return what all inputs cost in one prompt, planned as the model plans several, or nothing for one input."""
+    if len(media) < 2 and config.budget is None:
         return ""
+    how = ""
+    if not together and config.spec.grid_among(len(inputs)) != config.grid:
+        media = plan_inputs(inputs, config, together=True)
+        how = ", each image padded to one view (together=true)"
     tokens = sum(medium.plan.num_tokens for medium in media)
     factor = rope_factor(tokens + config.text_tokens, config.llm.context)
     share = 100 * tokens / config.llm.context
-    return f"\n\nall {len(media)} in one prompt: {tokens:,} tokens, {share:.1f}% of the context, RoPE x{factor:g}"
+    budget = "" if config.budget is None else f" of a budget of {config.budget:,}"
+    cost = f"{tokens:,} tokens{budget}, {share:.1f}% of the context, RoPE x{factor:g}"
+    return f"\n\nall {len(media)} in one prompt{how}: {cost}"
+
+
+def _model(config: PlanConfig) -> str:
+    """Return the parameters of the model, and what is to know of its preset."""
+    told = {topic: note for topic, note in config.model.notes.items() if note is not None}
+    notes = f"\n\nnotes on {config.model.name}:\n{notes_list(told)}" if told else ""
+    return f"\n\n{parameters_line(count(config.spec))}{notes}"
 
 
 if __name__ == "__main__":

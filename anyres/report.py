@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from textwrap import fill
+from typing import Any, Protocol
 
 from anyres.cost import Price
 from anyres.geometry import HW
@@ -10,8 +11,35 @@ from anyres.plan import Segment, VisualPlan
 
 Row = dict[str, Any]
 
+# columns of wrapped text
+WIDTH = 110
+
 _COUNTS = ("encoded", "cropped", "resampled", "row ends", "tokens")
 _HEAD = ("input", "size", "grid", "tiles", *_COUNTS, "context", "RoPE", "FLOPs")
+
+
+class ParameterCounts(Protocol):
+    """What a report says of a model's size; models.parameters.Parameters has it. None: not known."""
+
+    @property
+    def encoder(self) -> int | None:
+        """Return the vision tower's."""
+        ...
+
+    @property
+    def projector(self) -> int:
+        """Return the projector's."""
+        ...
+
+    @property
+    def llm(self) -> int | None:
+        """Return the language model's."""
+        ...
+
+    @property
+    def total(self) -> int | None:
+        """Return all of them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +93,20 @@ def table(media: Sequence[PlannedMedium]) -> str:
     rows = [_HEAD, *(_cells(medium) for medium in media)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
     return "\n".join("  ".join(_aligned(cell, i, widths[i]) for i, cell in enumerate(row)).rstrip() for row in rows)
+
+
+def parameters_line(counts: ParameterCounts) -> str:
+    """Return the parameters of encoder, projector, language model and of all, on one line."""
+    parts = {"encoder": counts.encoder, "projector": counts.projector, "language model": counts.llm}
+    told = [f"{name} {'not counted' if number is None else f'{number:,}'}" for name, number in parts.items()]
+    total = "" if counts.total is None else f"; {counts.total:,} together"
+    return f"parameters: {', '.join(told)}{total}"
+
+
+def notes_list(notes: Mapping[str, str]) -> str:
+    """Return notes by topic as an indented list, wrapped."""
+    lines = (f"  {topic}: {note}" for topic, note in notes.items())
+    return "\n".join(fill(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
 
 
 def _cells(medium: PlannedMedium) -> tuple[str, ...]:

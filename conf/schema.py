@@ -1,6 +1,6 @@
 """What each command's configuration holds, as frozen dataclasses; conf.build makes them from composed YAML."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from anyres.grid import GridSpec
@@ -14,27 +14,51 @@ from video.clip import VideoSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectorChoice:
+    """A kind of projector; its widths follow from the encoder and the language model."""
+
+    kind: str
+
+    def spec(self, encoder: EncoderSpec, llm: LlmSpec) -> ProjectorSpec:
+        """Return the projector between these two."""
+        return ProjectorSpec(kind=self.kind, dim_in=encoder.width, dim_out=llm.hidden)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """What a model preset says beyond its parts. weights: a name or folder for models.build.load, or None."""
+    """What a model preset says beyond its parts; see ModelSpec for the fields that are its own too.
+
+    weights: a name or folder for models.build.load, or None. notes: by topic, where publications and released code
+    differ, and what this preset follows; None for a topic that is no longer true of a preset that inherits it.
+    """
 
     name: str
-    weights: str | None
     template: str
     dtype: Literal["float32", "float16", "bfloat16"]
-    rope_factor: float
+    weights: str | None = None
+    rope_factor: float = 1.0
+    tokenization: Literal["official", "transformers"] = "official"
+    several: Literal["grid", "pad"] = "grid"
+    around: tuple[str, str] = ("", "")
+    times: bool = False
+    notes: dict[str, str | None] = field(default_factory=dict)
 
     def spec(
-        self, encoder: EncoderSpec, projector: ProjectorSpec, llm: LlmSpec, grid: GridSpec, video: VideoSpec
+        self, encoder: EncoderSpec, projector: ProjectorChoice, llm: LlmSpec, grid: GridSpec, video: VideoSpec
     ) -> ModelSpec:
         """Return the model that these parts make up under this preset."""
         return ModelSpec(
             name=self.name,
             encoder=encoder,
-            projector=projector,
+            projector=projector.spec(encoder, llm),
             llm=llm,
             grid=grid,
             video=video,
             template=self.template,
+            tokenization=self.tokenization,
+            several=self.several,
+            around=self.around,
+            times=self.times,
             rope_factor=self.rope_factor,
             dtype=self.dtype,
         )
@@ -42,20 +66,27 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanConfig:
-    """anyres-plan: a model's parts, the positions of text to assume, and a file to draw to."""
+    """anyres-plan: a model's parts, the positions of text to assume, how inputs share a prompt, and a file to draw to.
+
+    together: plan all inputs as one prompt. budget: the most visual tokens of that prompt, or None; implies together.
+    """
 
     encoder: EncoderSpec
-    projector: ProjectorSpec
+    projector: ProjectorChoice
     llm: LlmSpec
     grid: GridSpec
     video: VideoSpec
     model: ModelChoice
     text_tokens: int
+    together: bool
+    budget: int | None
     draw: str | None
 
     def __post_init__(self) -> None:
         if self.text_tokens < 0:
             raise ValueError(f"text_tokens: expected at least 0, got {self.text_tokens}")
+        if self.budget is not None and self.budget < 1:
+            raise ValueError(f"budget: expected at least 1 token, or null for none, got {self.budget}")
 
     @property
     def spec(self) -> ModelSpec:
@@ -204,7 +235,7 @@ class TrainConfig:
     device: str
     stage: StageSpec | None = None
     encoder: EncoderSpec | None = None
-    projector: ProjectorSpec | None = None
+    projector: ProjectorChoice | None = None
     llm: LlmSpec | None = None
     grid: GridSpec | None = None
     video: VideoSpec | None = None

@@ -82,7 +82,8 @@ def test_table_with_several_inputs(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0].startswith("model=llava-next-7b encoder=clip-l14-336 grid=llava-next")
     assert lines[1] == "336 px tiles of 24 x 24 tokens; context of 4,096, 512 of it for text"
     assert lines[4].split()[:11] == ["640x480", "640x480", "2", "x", "2", "5", "2,880", "2,304", "2,304", "36", "2,340"]
-    assert lines[-1] == "all 2 in one prompt: 4,788 tokens, 116.9% of the context, RoPE x2"
+    assert lines[7] == "all 2 in one prompt: 4,788 tokens, 116.9% of the context, RoPE x2"
+    assert lines[9].endswith("; 7,062,902,784 together")
 
 
 def test_switches_and_sweeps(

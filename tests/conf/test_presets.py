@@ -10,8 +10,9 @@ from anyres.geometry import HW
 from anyres.grid import GridSpec
 from conf.build import build
 from conf.main import compose
-from conf.schema import PlanConfig
+from conf.schema import ModelChoice, PlanConfig
 from models.encoders.spec import EncoderSpec
+from models.parameters import encoder_parameters, llm_parameters
 from models.spec import LlmSpec
 from video.clip import VideoSpec
 
@@ -72,20 +73,14 @@ ENCODER_PARAMETERS = {
 
 @pytest.mark.parametrize("name", ENCODER_PARAMETERS)
 def test_encoder_sizes(name: str) -> None:
-    spec = build(EncoderSpec, read("encoder", name), where=name)
-    clip = spec.prefix_tokens == 1
-    blocks = spec.layers if clip else spec.blocks_run
-    block = 4 * spec.dim**2 + 2 * spec.dim * spec.mlp + spec.mlp + 5 * spec.dim + 4 * spec.dim
-    patches = spec.dim * 3 * spec.patch_px**2 + (spec.tile.tok**2 + spec.prefix_tokens) * spec.dim
-    # CLIP: class embedding and two layer norms, no bias of the patches; SigLIP: that bias and one layer norm
-    rest = 5 * spec.dim if clip else 3 * spec.dim
-    assert blocks * block + patches + rest == ENCODER_PARAMETERS[name]
+    assert encoder_parameters(build(EncoderSpec, read("encoder", name), where=name)) == ENCODER_PARAMETERS[name]
 
 
 LLM_PARAMETERS = {
     "vicuna-7b": 6_738_415_616,
     "vicuna-13b": 13_015_864_320,
     "yi-34b": 34_388_917_248,
+    "vicuna-7b-v1.1": 6_738_415_616,
     "llama3-8b": 8_030_261_248,
     "mistral-7b": 7_241_732_096,
     "qwen2-0.5b": 494_032_768,
@@ -96,13 +91,7 @@ LLM_PARAMETERS = {
 
 @pytest.mark.parametrize("name", LLM_PARAMETERS)
 def test_llm_sizes(name: str) -> None:
-    llm = build(LlmSpec, read("llm", name), where=name)
-    head = llm.hidden // llm.heads
-    wide, narrow = llm.heads * head, llm.kv_heads * head
-    bias = wide + 2 * narrow if llm.kind == "qwen2" else 0
-    block = 2 * llm.hidden * wide + 2 * llm.hidden * narrow + bias + 3 * llm.hidden * llm.mlp + 2 * llm.hidden
-    words = llm.vocab * llm.hidden * (1 if llm.tied else 2)
-    assert llm.layers * block + words + llm.hidden == LLM_PARAMETERS[name]
+    assert llm_parameters(build(LlmSpec, read("llm", name), where=name)) == LLM_PARAMETERS[name]
 
 
 def test_defaults_are_those_of_the_classes() -> None:
@@ -110,6 +99,8 @@ def test_defaults_are_those_of_the_classes() -> None:
     assert build(GridSpec, switches["grid"]) == GridSpec()
     assert build(VideoSpec, switches["video"]) == VideoSpec()
     config = plan_config()
+    plain = ModelChoice(name="anyres-7b", template="vicuna_v1", dtype="float16")
+    assert config.model == plain
     assert config.grid == GridSpec(layouts=tuple(HW(h, w) for h, w in _DEFAULT))
     assert config.encoder.tile_px == 336
 
@@ -122,7 +113,7 @@ def test_a_model_sets_its_grid_and_an_explicit_group_wins() -> None:
     assert plan_config("model=llava-next-7b").grid == released
     mixed = plan_config("grid=onevision", "model=llava-next-7b", "encoder=siglip-so400m-384")
     assert mixed.grid == build(GridSpec, read("grid", "onevision"))
-    assert mixed.projector.dim_in == 1152
+    assert mixed.spec.projector.dim_in == 1152
     capped = plan_config("model=llava-next-7b", "grid.target_tok=1152", "grid.slack=1.0").grid
     assert (capped.layouts, capped.target_tok, capped.slack) == (released.layouts, 1152, 1.0)
 
