@@ -11,6 +11,7 @@ from torch import Tensor
 from models.checkpoints.tensors import LazyTensors, lazily
 
 TABLE = "ends_KD"
+NEWLINE, FASTER = f"{TABLE}.0", f"{TABLE}.1"
 WORDS = "llm.model.embed_tokens.weight"
 
 

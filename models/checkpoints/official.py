@@ -1,10 +1,9 @@
 """Read official LLaVA-NeXT folders: the raw config.json decides, never AutoConfig, never a name.
 
-Their model_type may say "llava", which transformers would take for its own class of that name. The plan settings are
-the released code's: its tie order and rounding, its tokenising of each piece of text on its own.
+Their model_type may say "llava", which transformers would take for its own class of that name. Text is tokenised as the
+released code does it, each piece on its own.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,26 @@ from typing import Any
 from torch import Tensor
 from transformers import AutoConfig
 
-from anyres.grid import GridSpec
-from models.checkpoints.ends import WORDS, stack_ends
+from models.checkpoints.ends import FASTER, NEWLINE, WORDS, stack_ends
 from models.checkpoints.format import Checkpoint, read_json
+from models.checkpoints.official_files import read_files
+from models.checkpoints.official_settings import (
+    Config,
+    around_of,
+    check_keys,
+    check_tokens,
+    grid_of,
+    projector_of,
+    several_of,
+    video_of,
+)
 from models.checkpoints.official_tower import INSIDE, find_tower
-from models.checkpoints.pinpoints import layouts
 from models.checkpoints.rename import Layout, rename
 from models.checkpoints.template import template_name
-from models.checkpoints.tensors import LazyTensors, read_tensors
-from models.checkpoints.tokenizer import find_tokenizer
-from models.encoders.spec import EncoderSpec
+from models.checkpoints.tensors import LazyTensors
 from models.llms.build import llm_config, llm_spec
 from models.llms.rope import unscale_rope
-from models.projectors.build import DEPTHS
 from models.spec import ModelSpec, ProjectorSpec
-from video.clip import VideoSpec
 
 # the language model of each official class and model_type
 LLMS = {
@@ -45,9 +49,6 @@ LLMS = {
 }
 # only this family's official class honours rope_scaling, the others clear it
 SCALED = ("llama",)
-FRAMES = 16
-
-Config = Mapping[str, Any]
 
 
 def is_official(config: Config) -> bool:
@@ -61,14 +62,16 @@ def read_official(folder: Path) -> Checkpoint:
     Raises ValueError naming the key or file that is missing or not supported.
     """
     config, where = read_json(folder / "config.json"), str(folder / "config.json")
-    _refuse(config, where)
-    files = read_tensors(folder)
-    tower = find_tower(folder, config, files)
-    projector = _projector(config, tower.spec.width, config["hidden_size"], where)
-    ours: Mapping[str, Tensor] = stack_ends(_renamed(files, official_layout(projector)).joined(tower.tensors))
-    tokenizer = find_tokenizer(folder)
-    written_here = config.get("anyres", {})
-    llm = llm_config(unscale_rope(_llm(config, where), written_here.get("rope_factor", 1.0)))
+    check_keys(config, where)
+    files = read_files(folder, config)
+    check_tokens(config, files.tokenizer, where)
+    tower = find_tower(folder, config, files.tensors)
+    projector = projector_of(config, tower.spec.width, where)
+    named = _renamed(files.tensors, official_layout(projector)).joined(tower.tensors)
+    _check_ends(config, named, where)
+    ours: Mapping[str, Tensor] = stack_ends(named)
+    own = config.get("anyres", {})
+    llm = llm_config(unscale_rope(_llm(config, where), own.get("rope_factor", 1.0)))
     grid = grid_of(config, tower.spec, where)
     spec = ModelSpec(
         name=folder.name,
@@ -77,13 +80,15 @@ def read_official(folder: Path) -> Checkpoint:
         llm=llm_spec(llm),
         grid=grid,
         video=video_of(config, tower.spec, where),
-        template=written_here["template"] if written_here else template_name(llm.model_type, tokenizer),
-        rope_factor=written_here.get("rope_factor", 1.0),
-        # the release that caps tiles (anyres_max) pads images that share a prompt
-        several="pad" if grid.target_tiles is not None else "grid",
+        template=own.get("template") or template_name(llm.model_type, files.tokenizer),
+        tokenization=own.get("tokenization", "official"),
+        several=several_of(config, grid, llm.model_type),
+        around=around_of(config),
+        times=bool(config.get("add_time_instruction")),
+        rope_factor=own.get("rope_factor", 1.0),
         dtype=str(ours[WORDS].dtype).removeprefix("torch."),
     )
-    return Checkpoint(spec=spec, llm_config=llm.to_dict(), tokenizer=tokenizer, tensors=ours)
+    return Checkpoint(spec=spec, llm_config=llm.to_dict(), tokenizer=files.tokenizer, tensors=ours)
 
 
 def official_layout(projector: ProjectorSpec) -> Layout:
@@ -97,13 +102,14 @@ def _renamed(files: LazyTensors, layout: Layout) -> LazyTensors:
     return files.renamed(rename(keys, layout, "anyres"))
 
 
-def _refuse(config: Config, where: str) -> None:
-    """Raise ValueError for switches of the official code that change what the model reads and have no place here."""
-    for key in ("mm_use_im_start_end", "mm_use_im_patch_token", "add_faster_video"):
-        if config.get(key):
-            raise ValueError(f"{where}: {key} true is not supported")
-    if config.get("mm_resampler_type") not in (None, "spatial_pool"):
-        raise ValueError(f"{where}: mm_resampler_type {config['mm_resampler_type']!r} is none of null, spatial_pool")
+def _check_ends(config: Config, named: Mapping[str, Tensor], where: str) -> None:
+    merge = config.get("mm_patch_merge_type", "flat")
+    if "unpad" in merge and NEWLINE not in named:
+        raise ValueError(f"{where}: mm_patch_merge_type {merge!r}, but the weights have no model.image_newline")
+    if config.get("add_faster_video") and FASTER not in named:
+        raise ValueError(f"{where}: add_faster_video true, but the weights have no model.faster_token")
+    if FASTER in named and NEWLINE not in named:
+        raise ValueError(f"{where}: the weights have model.faster_token, but no model.image_newline")
 
 
 def _llm(config: Config, where: str) -> dict[str, Any]:
@@ -120,56 +126,3 @@ def _llm(config: Config, where: str) -> dict[str, Any]:
     for key in ("architectures", "transformers_version", "dtype", "torch_dtype", "_name_or_path"):
         raw.pop(key, None)
     return raw
-
-
-def _projector(config: Config, dim_in: int, dim_out: int, where: str) -> ProjectorSpec:
-    kind = config.get("mm_projector_type", "linear")
-    if kind not in DEPTHS:
-        raise ValueError(f"{where}: mm_projector_type {kind!r} is none of {', '.join(DEPTHS)}")
-    if config.get("mm_hidden_size", dim_in) != dim_in:
-        raise ValueError(f"{where}: mm_hidden_size {config['mm_hidden_size']}, but the vision tower is {dim_in} wide")
-    return ProjectorSpec(kind=kind, dim_in=dim_in, dim_out=dim_out)
-
-
-def grid_of(config: Config, encoder: EncoderSpec, where: str) -> GridSpec:
-    """Return how the released code tiles an image and merges its tokens, thin images included."""
-    aspect, merge = config.get("image_aspect_ratio") or "square", config.get("mm_patch_merge_type", "flat")
-    base = "none" if merge.endswith("_nobase") else "squash"
-    kind = merge.removesuffix("_nobase")
-    if kind not in ("flat", "spatial", "spatial_unpad"):
-        raise ValueError(f"{where}: mm_patch_merge_type {merge!r} is none of flat, spatial, spatial_unpad (_nobase)")
-    if aspect == "pad":
-        return GridSpec(overview="pad", merge=kind)
-    if aspect == "square":
-        # each processor's own resizing: CLIP's crops the centre
-        return GridSpec(overview="crop" if encoder.backend == "hf_clip" else "squash", merge=kind)
-    found = re.fullmatch(r"anyres(?:_max_(\d+))?", aspect)
-    if found is None:
-        raise ValueError(f"{where}: image_aspect_ratio {aspect!r} is none of pad, square, anyres, anyres_max_N")
-    grids = layouts(config.get("image_grid_pinpoints") or (), encoder.tile_px, f"{where}: image_grid_pinpoints")
-    target = int(found.group(1)) if found.group(1) and kind == "spatial_unpad" else None
-    thin = config["anyres"]["thin"] if "anyres" in config else "released"
-    return GridSpec(layouts=grids, overview=base, merge=kind, target_tiles=target, thin=thin)
-
-
-def video_of(config: Config, encoder: EncoderSpec, where: str) -> VideoSpec:
-    """Return how the released code pools and closes frames."""
-    pooled_first = config.get("mm_resampler_type") == "spatial_pool"
-    mode = config.get("mm_spatial_pool_mode", "average" if pooled_first else "bilinear")
-    if mode not in ("average", "bilinear"):
-        raise ValueError(f"{where}: mm_spatial_pool_mode {mode!r} is none of average, bilinear")
-    merge = config.get("mm_patch_merge_type", "flat")
-    # a config without the key means one vector after the clip; merged flat or pooled first there is none
-    end = config.get("mm_newline_position", "one_token")
-    if pooled_first or merge == "flat" or (end == "one_token" and "unpad" not in merge):
-        end = "no_token"
-    if end not in ("grid", "frame", "one_token", "no_token"):
-        raise ValueError(f"{where}: mm_newline_position {end!r} is none of grid, frame, one_token, no_token")
-    return VideoSpec(
-        num_frames=config.get("frames_upbound") or FRAMES,
-        pool=config.get("mm_spatial_pool_stride", 2),
-        pool_mode=mode,
-        pool_before_projector=pooled_first,
-        end=end,
-        fit="crop" if encoder.backend == "hf_clip" else "squash",
-    )

@@ -2,7 +2,13 @@
 
 from tokenizers import Tokenizer
 
-BY_LLM = {"mistral": "mistral_instruct", "mixtral": "mistral_instruct", "qwen2": "qwen_1_5", "qwen2_moe": "qwen_1_5"}
+BY_LLM = {
+    "mistral": "mistral_instruct",
+    "mixtral": "mistral_instruct",
+    "qwen2": "qwen_1_5",
+    "qwen2_moe": "qwen_1_5",
+    "gemma": "gemma_instruct",
+}
 
 KNOWN = ("llama", *BY_LLM)
 
@@ -10,7 +16,9 @@ KNOWN = ("llama", *BY_LLM)
 def template_name(llm: str, tokenizer: Tokenizer) -> str:
     """Return the name of the template for a language model's type.
 
-    A Llama is told apart by special tokens: Llama 3's headers, ChatML (the Yi 34B release), or neither (Vicuna).
+    A Llama is told apart by special tokens: Llama 3's headers, ChatML (the Yi 34B release), or neither (Vicuna). What
+    leaves no trace in a folder has to be said by who loads it: LLaVA 1.0 on Vicuna v0 ("v0", "llava_v0") and on Llama 2
+    chat ("llava_llama_2"), and a stage 1 projector ("plain"), which are taken for Vicuna v1 here.
     Raises ValueError for a type whose template is not known.
     """
     if llm in BY_LLM:

@@ -6,7 +6,7 @@ import pytest
 
 from anyres.geometry import HW
 from anyres.grid import GridSpec
-from models.checkpoints.official import grid_of, video_of
+from models.checkpoints.official_settings import grid_of, video_of
 from models.checkpoints.pinpoints import layouts, pinpoints, transformers_layouts, transformers_pinpoints
 from video.clip import VideoSpec
 
