@@ -1,7 +1,8 @@
-"""Read transformers' LLaVA-NeXT and LLaVA-NeXT-Video folders (llava-hf), as saved today and as hosted.
+"""Read transformers' folders of the LLaVA classes (llava-hf), as saved today and as hosted.
 
 They are read with transformers' own choices (tie order, rounding, thin images, tokenising around a special token), so
-that the same inputs give the same answers there and here.
+that the same inputs give the same answers there and here. LLaVA-1.5's class shows each image whole, as its processor
+frames it: the official padding to a square is do_pad there, and off by default.
 """
 
 from collections.abc import Mapping
@@ -11,26 +12,38 @@ from typing import Any
 from torch import Tensor
 
 from anyres.grid import GridSpec
+from conf.build import build
 from models.checkpoints.ends import WORDS, stack_ends
 from models.checkpoints.format import TOKENIZER, Checkpoint, read_json, read_tokenizer
+from models.checkpoints.llava_hf_frames import PROCESSOR, clip_settings, colours, framing, image_settings
 from models.checkpoints.pinpoints import transformers_layouts
 from models.checkpoints.rename import hf_layout, rename
 from models.checkpoints.template import template_name
 from models.checkpoints.tensors import read_tensors
-from models.checkpoints.tower import CLIP_MEAN, CLIP_STD
 from models.checkpoints.vocabulary import trimmed
 from models.encoders.promise import encoder_spec
-from models.encoders.spec import RGB, EncoderSpec
+from models.encoders.spec import EncoderSpec
 from models.llms.build import llm_config, llm_spec
 from models.llms.rope import unscale_rope
 from models.spec import ModelSpec, ProjectorSpec
 from video.clip import VideoSpec
 
-KINDS = ("llava_next", "llava_next_video")
+KINDS = ("llava", "llava_next", "llava_next_video", "llava_onevision")
 # what transformers' config class takes where the file is silent
 NEXT_PINPOINTS = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
-# the config holds no number of frames; 16 is what the release's image models were shown with
-FRAMES = 16
+ONEVISION_PINPOINTS = [[384 * rows, 384 * cols] for rows in range(1, 7) for cols in range(1, 7)]
+# the configs hold no number of frames; these are what the releases were shown with
+FRAMES, ONEVISION_FRAMES = 16, 32
+# what transformers' config classes take where the file is silent: tower, language model, layer, features
+DEFAULTS = {
+    **dict.fromkeys(KINDS, ("clip_vision_model", "llama", -2, "default")),
+    "llava_onevision": ("siglip_vision_model", "qwen2", -1, "full"),
+}
+
+ASPECT_PREFIX, ONEVISION_ASPECT = "anyres_max_", "anyres_max_9"
+# classes that know images only
+WITHOUT_CLIPS = ("llava", "llava_next")
+POOL_MODES = ("average",)
 
 Config = Mapping[str, Any]
 
@@ -43,15 +56,16 @@ def is_llava_hf(config: Config) -> bool:
 def read_llava_hf(folder: Path) -> Checkpoint:
     """Return the checkpoint of a llava-hf folder. Raises ValueError naming the key that is missing or not supported."""
     config, where = read_json(folder / "config.json"), str(folder / "config.json")
-    if config.get("model_type") not in KINDS:
-        raise ValueError(f"{where}: model_type {config.get('model_type')!r} is none of {', '.join(KINDS)}")
+    kind = config.get("model_type")
+    if kind not in KINDS:
+        raise ValueError(f"{where}: model_type {kind!r} is none of {', '.join(KINDS)}")
     if config.get("projector_hidden_act", "gelu") != "gelu" or not config.get("multimodal_projector_bias", True):
         raise ValueError(f"{where}: expected a projector with biases and projector_hidden_act 'gelu'")
     tokenizer = read_tokenizer(folder / TOKENIZER)
     tensors = read_tensors(folder)
     ours: Mapping[str, Tensor] = stack_ends(tensors.renamed(rename(tensors, hf_layout(tensors), "anyres")))
     # a silent part is of the type that transformers' class takes
-    raw_llm = {"model_type": "llama", **config["text_config"], "tie_word_embeddings": _tied(config)}
+    raw_llm = {"model_type": DEFAULTS[kind][1], **config["text_config"], "tie_word_embeddings": _tied(config)}
     written_here = config.get("anyres", {})
     if written_here:
         # without the rows that were added for <image>
@@ -64,10 +78,13 @@ def read_llava_hf(folder: Path) -> Checkpoint:
         encoder=encoder,
         projector=ProjectorSpec(kind="mlp2x_gelu", dim_in=encoder.width, dim_out=llm.hidden_size),
         llm=llm_spec(llm),
-        grid=_grid(config, encoder, where),
-        video=_video(config, encoder, where),
+        grid=_grid(folder, config, encoder, where),
+        video=_video(folder, config, encoder, where),
         template=written_here["template"] if written_here else template_name(llm.model_type, tokenizer),
         tokenization="transformers",
+        several="pad" if kind == "llava_onevision" else "grid",
+        around=_around(written_here),
+        times=written_here.get("times", False),
         rope_factor=written_here.get("rope_factor", 1.0),
         dtype=str(ours[WORDS].dtype).removeprefix("torch."),
     )
@@ -76,18 +93,25 @@ def read_llava_hf(folder: Path) -> Checkpoint:
 
 def _tied(config: Config) -> bool:
     tied = bool(config.get("tie_word_embeddings", False))
-    # transformers: only the video class looks into the language model's own config
+    # transformers: only the class of LLaVA-NeXT does not look into the language model's own config
     inner = bool(config["text_config"].get("tie_word_embeddings", False))
-    return tied or (config["model_type"] == "llava_next_video" and inner)
+    return tied or (config["model_type"] != "llava_next" and inner)
+
+
+def _around(written_here: Config) -> tuple[str, str]:
+    before, behind = written_here.get("around", ("", ""))
+    return before, behind
 
 
 def _encoder(folder: Path, config: Config, where: str) -> EncoderSpec:
-    layer = config.get("vision_feature_layer", -2)
+    kind = config["model_type"]
+    tower, _, default_layer, default_strategy = DEFAULTS[kind]
+    layer = config.get("vision_feature_layer", default_layer)
     if not isinstance(layer, int):
         raise ValueError(f"{where}: vision_feature_layer {layer!r}: one layer is supported")
-    mean, std = _mean_and_std(folder)
-    spec = encoder_spec({"model_type": "clip_vision_model", **config["vision_config"]}, layer=layer, mean=mean, std=std)
-    strategy = config.get("vision_feature_select_strategy", "default")
+    mean, std = colours(image_settings(folder, kind))
+    spec = encoder_spec({"model_type": tower, **config["vision_config"]}, layer=layer, mean=mean, std=std)
+    strategy = config.get("vision_feature_select_strategy", default_strategy)
     expected = "default" if spec.prefix_tokens else "full"
     if strategy != expected:
         raise ValueError(
@@ -97,32 +121,61 @@ def _encoder(folder: Path, config: Config, where: str) -> EncoderSpec:
     return spec
 
 
-def _mean_and_std(folder: Path) -> tuple[RGB, RGB]:
-    """Return the normalisation that the folder's image processor has; CLIP's, the class's own, where it is silent."""
-    settings: Config = {}
-    if (folder / "processor_config.json").is_file():
-        settings = read_json(folder / "processor_config.json").get("image_processor", {})
-    if not settings and (folder / "preprocessor_config.json").is_file():
-        settings = read_json(folder / "preprocessor_config.json")
-    mean, std = settings.get("image_mean", CLIP_MEAN), settings.get("image_std", CLIP_STD)
-    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
-
-
-def _grid(config: Config, encoder: EncoderSpec, where: str) -> GridSpec:
-    raw = config.get("image_grid_pinpoints") or NEXT_PINPOINTS
+def _grid(folder: Path, config: Config, encoder: EncoderSpec, where: str) -> GridSpec:
+    kind = config["model_type"]
+    if kind == "llava":
+        overview = framing(image_settings(folder, kind), encoder.tile_px, f"{folder}: image processor")
+        return GridSpec(overview=overview, merge="flat", thin="released")
+    raw = config.get("image_grid_pinpoints") or (ONEVISION_PINPOINTS if kind == "llava_onevision" else NEXT_PINPOINTS)
     layouts, order = transformers_layouts(raw, encoder.tile_px, f"{where}: image_grid_pinpoints")
-    return GridSpec(layouts=layouts, tie_order=order, rounding="transformers", thin="released")
-
-
-def _video(config: Config, encoder: EncoderSpec, where: str) -> VideoSpec:
-    mode, stride = config.get("spatial_pool_mode", "average"), config.get("spatial_pool_stride", 2)
-    if mode != "average":
-        raise ValueError(f"{where}: spatial_pool_mode {mode!r} is not supported, expected 'average'")
-    return VideoSpec(
-        num_frames=FRAMES,
-        pool=stride,
-        pool_mode="average",
-        pool_before_projector=config["model_type"] == "llava_next_video",
-        end="no_token",
-        fit="crop" if encoder.backend == "hf_clip" else "squash",
+    return GridSpec(
+        layouts=layouts,
+        target_tiles=_target_tiles(folder, config, where) if kind == "llava_onevision" else None,
+        tie_order=order,
+        rounding="transformers",
+        thin="released",
     )
+
+
+def _target_tiles(folder: Path, config: Config, where: str) -> int:
+    """Return N of "anyres_max_N", which model and processor each have in a file of their own."""
+    aspect = config.get("vision_aspect_ratio", ONEVISION_ASPECT)
+    number = str(aspect).removeprefix(ASPECT_PREFIX)
+    if not number.isdecimal():
+        raise ValueError(f"{where}: vision_aspect_ratio {aspect!r}, expected '{ASPECT_PREFIX}N'")
+    processor = read_json(folder / PROCESSOR) if (folder / PROCESSOR).is_file() else {}
+    counted = processor.get("vision_aspect_ratio", ONEVISION_ASPECT)
+    if counted != aspect:
+        raise ValueError(f"{where}: vision_aspect_ratio {aspect!r}, but the processor counts tokens for {counted!r}")
+    return int(number)
+
+
+def _video(folder: Path, config: Config, encoder: EncoderSpec, where: str) -> VideoSpec:
+    kind, written_here = config["model_type"], config.get("anyres", {})
+    if kind in WITHOUT_CLIPS:
+        if "video" in written_here:
+            return build(VideoSpec, written_here["video"], f"{where}: anyres.video")
+        return _foreign_clips(folder, config, encoder)
+    settings = clip_settings(folder, kind)
+    if colours(settings) != (encoder.mean, encoder.std):
+        raise ValueError(f"{folder}: the video processor normalises by {colours(settings)}, images are by other values")
+    fit = framing(settings, encoder.tile_px, f"{folder}: video processor")
+    frames = written_here.get("num_frames", FRAMES)
+    if kind == "llava_onevision":
+        frames = written_here.get("num_frames", ONEVISION_FRAMES)
+        return VideoSpec(num_frames=frames, pool=2, pool_mode="bilinear", end="one_token", fit=fit)
+    mode, stride = config.get("spatial_pool_mode", "average"), config.get("spatial_pool_stride", 2)
+    if mode not in POOL_MODES:
+        raise ValueError(f"{where}: spatial_pool_mode {mode!r} is not supported, expected {' or '.join(POOL_MODES)}")
+    return VideoSpec(
+        num_frames=frames, pool=stride, pool_mode=mode, pool_before_projector=True, end="no_token", fit=fit
+    )
+
+
+def _foreign_clips(folder: Path, config: Config, encoder: EncoderSpec) -> VideoSpec:
+    """Return how clips are shown to a class that knows images only: LLaVA's frames are images, LLaVA-NeXT's pooled."""
+    if config["model_type"] == "llava":
+        fit = framing(image_settings(folder, "llava"), encoder.tile_px, f"{folder}: image processor")
+        return VideoSpec(num_frames=FRAMES, pool=1, pool_mode="none", end="no_token", fit=fit)
+    fit = "crop" if encoder.backend == "hf_clip" else "squash"
+    return VideoSpec(num_frames=FRAMES, pool=2, pool_mode="average", end="no_token", fit=fit)

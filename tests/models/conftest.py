@@ -157,6 +157,30 @@ def same_tensors() -> Callable[..., None]:
     return assert_same_tensors
 
 
+PARITY: dict[str, list[float]] = {}
+TOLERANCE = 1e-5
+
+
+def assert_parity(name: str, found: torch.Tensor, expected: torch.Tensor, cases: int = 1) -> None:
+    """Compare logits with transformers', and note the difference for the table at the end of the run."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE)
+    worst = (found - expected).abs().max().item()
+    PARITY.setdefault(name, []).extend([worst] * cases)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the parity table: class, cases compared, worst difference of a logit in float32."""
+    if PARITY:
+        terminalreporter.section("parity with transformers")
+    for name, worst in sorted(PARITY.items()):
+        terminalreporter.write_line(f"{name:40} {len(worst):4} cases   worst {max(worst):.1e}")
+
+
+@pytest.fixture(scope="session")
+def parity() -> Callable[..., None]:
+    return assert_parity
+
+
 @pytest.fixture(scope="session")
 def ask() -> Callable[..., torch.Tensor]:
     return ask_logits

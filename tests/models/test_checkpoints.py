@@ -149,9 +149,9 @@ class TestUnknown:
             load(tmp_path)
 
     def test_other_llava_hf_types_are_refused(self, tmp_path):
-        config = {"model_type": "llava_onevision", "vision_config": {}, "text_config": {}}
+        config = {"model_type": "vipllava", "vision_config": {}, "text_config": {}}
         (tmp_path / "config.json").write_text(json.dumps(config))
-        with pytest.raises(ValueError, match=r"'llava_onevision' is none of llava_next, llava_next_video"):
+        with pytest.raises(ValueError, match=r"'vipllava' is none of llava, llava_next, llava_next_video, llava_one"):
             load(tmp_path)
 
 
