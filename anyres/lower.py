@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from anyres.plan import Segment, VisualPlan
-from kernels.pack.table import END_CODES, PackTable
+from kernels.pack.columns import END_CODES, REDUCE_CODES
+from kernels.pack.table import PackTable
 
 
 def lower(plans: Sequence[VisualPlan]) -> PackTable:
@@ -31,9 +32,6 @@ def _canvas_starts(plan: VisualPlan, src: int) -> list[int]:
 
 def _row(plan: VisualPlan, segment: Segment, src: int, dst: int) -> list[int]:
     cols = plan.canvases[segment.canvas].tiles.w
-    end = END_CODES[segment.end]
-    # the mean of 2x2 is what a bilinear resample to the half gives
-    halved = segment.reduce == "average" and segment.crop_tok.size == segment.out.times(2)
-    if (segment.reduce != "bilinear" and not halved) or segment.closing is not None:
-        raise ValueError(f"lower: {segment} has no kernel yet")
-    return [src, cols, plan.tile.tok, *segment.crop_tok, *segment.out, end, segment.vector, dst]
+    end, reduce = END_CODES[segment.end], REDUCE_CODES[segment.reduce]
+    close = 0 if segment.closing is None else segment.closing + 1
+    return [src, cols, plan.tile.tok, *segment.crop_tok, *segment.out, end, segment.vector, dst, reduce, close]

@@ -1,11 +1,11 @@
-"""The batches that packing is timed on: eight mixed images under two presets, and a clip under two poolings.
+"""The batches that packing is timed on: eight mixed images under two presets, and a clip under three poolings.
 
 Sizes are (h, w). Integers only: what each image's plan says is written out, and a test compares it with the planner.
 """
 
 from dataclasses import dataclass
 
-from kernels.pack.columns import END_CODES
+from kernels.pack.columns import END_CODES, REDUCE_CODES
 from kernels.pack.table import PackTable
 
 
@@ -40,8 +40,8 @@ class ImageCase:
         rows, counts, src, dst = [], [], 0, 0
         whole, area = (self.tok, self.tok), self.tok**2
         for tiles, (_, (_, cols), crop, out) in zip(self.tiles, self.plans, strict=True):
-            rows.append([src, 1, self.tok, 0, 0, *whole, *whole, END_CODES["none"], 0, dst])
-            rows.append([src + area, cols, self.tok, *crop, *out, END_CODES["row"], 0, dst + area])
+            rows.append([src, 1, self.tok, 0, 0, *whole, *whole, END_CODES["none"], 0, dst, 0, 0])
+            rows.append([src + area, cols, self.tok, *crop, *out, END_CODES["row"], 0, dst + area, 0, 0])
             counts += [area, out[0] * (out[1] + 1)]
             src, dst = src + tiles * area, dst + counts[-2] + counts[-1]
         return PackTable.of(rows, counts, num_source=src)
@@ -49,18 +49,20 @@ class ImageCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipCase:
-    """A clip of one-tile frames, each pooled to out_tok tokens a side, without end vectors."""
+    """A clip of one-tile frames, each pooled to out_tok tokens a side, without end vectors. reduce: of REDUCE_CODES."""
 
     name: str
     frames: int
     tok: int
     out_tok: int
+    reduce: str
 
     def table(self) -> PackTable:
         """Return the clip's pack table."""
         area, out = self.tok**2, self.out_tok**2
         sides = [0, 0, self.tok, self.tok, self.out_tok, self.out_tok]
-        rows = [[f * area, 1, self.tok, *sides, END_CODES["none"], 0, f * out] for f in range(self.frames)]
+        rest = [REDUCE_CODES[self.reduce], 0]
+        rows = [[f * area, 1, self.tok, *sides, END_CODES["none"], 0, f * out, *rest] for f in range(self.frames)]
         return PackTable.of(rows, [out] * self.frames, num_source=self.frames * area)
 
 
@@ -98,7 +100,8 @@ ONEVISION = ImageCase(
         ((667, 1000), (2, 3), (0, 0, 54, 81), (54, 81)),
     ),
 )
-POOL_24 = ClipCase(name="pool-24-to-12", frames=32, tok=24, out_tok=12)
-POOL_27 = ClipCase(name="pool-27-to-14", frames=32, tok=27, out_tok=14)
+POOL_24 = ClipCase(name="pool-24-to-12", frames=32, tok=24, out_tok=12, reduce="average")
+POOL_24_MAX = ClipCase(name="pool-24-to-12-max", frames=32, tok=24, out_tok=12, reduce="max")
+POOL_27 = ClipCase(name="pool-27-to-14", frames=32, tok=27, out_tok=14, reduce="bilinear")
 
-CASES: dict[str, ImageCase | ClipCase] = {case.name: case for case in (NEXT, ONEVISION, POOL_24, POOL_27)}
+CASES: dict[str, ImageCase | ClipCase] = {case.name: case for case in (NEXT, ONEVISION, POOL_24, POOL_24_MAX, POOL_27)}

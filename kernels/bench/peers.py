@@ -35,7 +35,7 @@ def _images(case: ImageCase, features_NPD: Tensor, newline_D: Tensor) -> Tensor:
 
 def _clip(case: ClipCase, frames_FPD: Tensor) -> Tensor:
     vision = SimpleNamespace(image_size=case.tok, patch_size=1, hidden_size=frames_FPD.shape[-1])
-    config = SimpleNamespace(vision_config=vision, spatial_pool_mode="average", spatial_pool_stride=2)
+    config = SimpleNamespace(vision_config=vision, spatial_pool_mode=case.reduce, spatial_pool_stride=2)
     if case.out_tok * 2 == case.tok:
         return LlavaNextVideoPooler(config)(frames_FPD).flatten(0, 1)
     return LlavaOnevisionModel.apply_pooling(SimpleNamespace(config=config), frames_FPD).flatten(0, 1)

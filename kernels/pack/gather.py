@@ -4,7 +4,7 @@ The flat place of a source token is SRC + (a share that its row decides) + (a sh
 and columns are worked out once per segment, and tokens only add.
 
 Legend: S segments, C columns of the table, A rows (or columns) of all segments' outputs, T packed tokens, U those that
-are not end vectors, X taps.
+are resampled or copied, V means of blocks, Z largest of blocks, B tokens of the largest block, X taps.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kernels.pack.columns import END_CODES, Column
+from kernels.pack.columns import END_CODES, REDUCE_CODES, Column
 from kernels.pack.maps import GatherMap, taps_of
 
 
@@ -31,43 +31,52 @@ class Axis:
 
 
 def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
-    """Return which source tokens make each packed token, with the weights of bilinear resampling."""
+    """Return which source tokens make each packed token, with the weights of resampling and of means."""
     column = dict(zip(Column, host_SC.T.copy(), strict=True))
-    tok_S, out_w_S, end_S = column[Column.TOK], column[Column.OUT_W], column[Column.END]
-    rows = _axis(column, Column.Y, Column.H, Column.OUT_H, column[Column.COLS] * tok_S**2, tok_S)
-    cols = _axis(column, Column.X, Column.W, Column.OUT_W, tok_S**2, np.ones_like(tok_S))
-
     rank_T = np.arange(len(segment_of_T), dtype=np.int32) - column[Column.DST][segment_of_T]
-    row_length_S = np.maximum(out_w_S + (end_S == END_CODES["row"]), 1)
+    row_length_S = np.maximum(column[Column.OUT_W] + (column[Column.END] == END_CODES["row"]), 1)
     y_T, x_T = np.divmod(rank_T, row_length_S[segment_of_T])
-    # the place of the vector that closes a row, or the segment; -1 where nothing does
-    closing_x_S = np.where(end_S == END_CODES["row"], out_w_S, -1)
-    closing_rank_S = np.where(end_S == END_CODES["segment"], out_w_S * column[Column.OUT_H], -1)
-    is_end_T = (x_T == closing_x_S[segment_of_T]) | (rank_T == closing_rank_S[segment_of_T])
+    vector_T = _end_vectors(column, segment_of_T, rank_T, x_T)
+    resized_S = (column[Column.H] != column[Column.OUT_H]) | (column[Column.W] != column[Column.OUT_W])
+    how_T = np.where(resized_S, column[Column.REDUCE], REDUCE_CODES["bilinear"])[segment_of_T]
+    token_U, token_V, token_Z = (np.flatnonzero((vector_T < 0) & (how_T == code)) for code in REDUCE_CODES.values())
 
-    token_U = np.flatnonzero(~is_end_T)
+    rows = _axis(column, Column.Y, Column.H, Column.OUT_H, column[Column.COLS] * column[Column.TOK] ** 2)
+    cols = _axis(column, Column.X, Column.W, Column.OUT_W, column[Column.TOK] ** 2)
     segment_U = segment_of_T[token_U]
     row_U, col_U = rows.start_S[segment_U] + y_T[token_U], cols.start_S[segment_U] + x_T[token_U]
     src_U = column[Column.SRC][segment_U]
-    counts_T = (~is_end_T).astype(np.int64)
+    counts_T = np.zeros(len(segment_of_T), dtype=np.int64)
     copied_T = np.empty(0, dtype=np.int32)
-    resized_S = (column[Column.H] != column[Column.OUT_H]) | (column[Column.W] != out_w_S)
     if resized_S.any():
         index_U4, weight_U4 = _four_taps(rows, cols, row_U, col_U, src_U)
         used_U4 = weight_U4 != 0
         counts_T[token_U] = used_U4.sum(1)
-        taps = taps_of(counts_T, index_U4[used_U4], weight_U4[used_U4])
+        index_X, weight_X = index_U4[used_U4], weight_U4[used_U4]
     else:
-        index_U = src_U + rows.low_A[row_U] + cols.low_A[col_U]
-        taps = taps_of(counts_T, index_U, np.ones(len(index_U), dtype=np.float32))
+        index_X = src_U + rows.low_A[row_U] + cols.low_A[col_U]
+        weight_X = np.ones(len(index_X), dtype=np.float32)
+        counts_T[token_U] = 1
         copied_T = np.zeros(len(segment_of_T), dtype=np.int32)
-        copied_T[token_U] = index_U
-    end_row_E = np.flatnonzero(is_end_T)
+        copied_T[token_U] = index_X
+    if len(token_V):
+        index_VB, inside_VB = _blocks(column, segment_of_T[token_V], y_T[token_V], x_T[token_V])
+        counts_V = inside_VB.sum(1)
+        token_X = np.concatenate([np.repeat(token_U, counts_T[token_U]), np.repeat(token_V, counts_V)])
+        share_X = np.repeat(np.float32(1) / counts_V.astype(np.float32), counts_V)
+        order_X = np.argsort(token_X, kind="stable")
+        index_X = np.concatenate([index_X, index_VB[inside_VB]])[order_X]
+        weight_X = np.concatenate([weight_X, share_X])[order_X]
+        counts_T[token_V] = counts_V
+    index_ZB, inside_ZB = _blocks(column, segment_of_T[token_Z], y_T[token_Z], x_T[token_Z])
+    end_row_E = np.flatnonzero(vector_T >= 0)
     return GatherMap(
-        taps=taps,
+        taps=taps_of(counts_T, index_X, weight_X),
         copied_T=torch.from_numpy(copied_T),
         end_row_E=torch.from_numpy(end_row_E),
-        end_vec_E=torch.from_numpy(column[Column.VEC][segment_of_T[end_row_E]].astype(np.int64)),
+        end_vec_E=torch.from_numpy(vector_T[end_row_E].astype(np.int64)),
+        peak_row_Z=torch.from_numpy(token_Z),
+        peaks_ZB=torch.from_numpy(np.where(inside_ZB, index_ZB, np.int32(-1))),
     )
 
 
@@ -85,16 +94,50 @@ def axis_taps(place: np.ndarray, size: np.ndarray, out: np.ndarray) -> tuple[np.
     return low, np.minimum(low + 1, size - 1), part
 
 
+def _end_vectors(
+    column: dict[Column, np.ndarray], segment_of_T: np.ndarray, rank_T: np.ndarray, x_T: np.ndarray
+) -> np.ndarray:
+    """Return which end vector each packed token is, -1 for none."""
+    out_h_S, out_w_S, end_S = column[Column.OUT_H], column[Column.OUT_W], column[Column.END]
+    closed_S, ended_S = end_S == END_CODES["row"], end_S == END_CODES["segment"]
+    # the place of the vector that closes a row, or the segment; -1 where nothing does
+    closing_x_S = np.where(closed_S, out_w_S, -1)
+    closing_rank_S = np.where(ended_S, out_w_S * out_h_S, -1)
+    is_end_T = (x_T == closing_x_S[segment_of_T]) | (rank_T == closing_rank_S[segment_of_T])
+    vector_T = np.where(is_end_T, column[Column.VEC][segment_of_T], -1)
+    close_S = column[Column.CLOSE]
+    if close_S.any():
+        last_rank_S = np.where(close_S > 0, out_h_S * (out_w_S + closed_S) + ended_S, -1)
+        vector_T = np.where(rank_T == last_rank_S[segment_of_T], close_S[segment_of_T] - 1, vector_T)
+    return vector_T
+
+
+def _blocks(
+    column: dict[Column, np.ndarray], segment_V: np.ndarray, y_V: np.ndarray, x_V: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (index_VB, inside_VB): the source tokens of each block, row by row, and how far a smaller one goes."""
+    src_V, cols_V, tok_V = (column[name][segment_V, None] for name in (Column.SRC, Column.COLS, Column.TOK))
+    high_V = column[Column.H][segment_V] // column[Column.OUT_H][segment_V]
+    wide_V = column[Column.W][segment_V] // column[Column.OUT_W][segment_V]
+    place_B = np.arange((high_V * wide_V).max(initial=0), dtype=np.int32)
+    down_VB, across_VB = np.divmod(place_B[None], wide_V[:, None])
+    tile_y_VB, y_VB = np.divmod((column[Column.Y][segment_V] + y_V * high_V)[:, None] + down_VB, tok_V)
+    tile_x_VB, x_VB = np.divmod((column[Column.X][segment_V] + x_V * wide_V)[:, None] + across_VB, tok_V)
+    index_VB = src_V + (tile_y_VB * cols_V + tile_x_VB) * tok_V**2 + y_VB * tok_V + x_VB
+    return index_VB.astype(np.int32), place_B[None] < (high_V * wide_V)[:, None]
+
+
 def _axis(
     column: dict[Column, np.ndarray],
     origin: Column,
     size: Column,
     out: Column,
     tile_stride_S: np.ndarray,
-    token_stride_S: np.ndarray,
 ) -> Axis:
-    """Return one axis; strides: what the next tile, and the next token within a tile, add to the flat place."""
+    """Return one axis; tile_stride_S: what the next tile along it adds to the flat place."""
     out_S = column[out]
+    # the next row of a tile is TOK further, the next column 1
+    token_stride_S = column[Column.TOK] if out == Column.OUT_H else np.ones_like(out_S)
     start_S = (np.cumsum(out_S) - out_S).astype(np.int32)
     segment_A = np.repeat(np.arange(len(out_S)), out_S)
     place_A = np.arange(len(segment_A), dtype=np.int32) - start_S[segment_A]

@@ -4,16 +4,21 @@ With r = the token's rank in its segment, y, x = divmod(r, OUT_W + 1 if rows are
 
     out[t] = ends[VEC]                                  where t closes its row or segment
            = features[source(y, x)]                     where the segment keeps its size
+           = mean, or largest, of features[source(y h + i, x w + j)] over i < h, j < w     where REDUCE says so
            = sum over i, j in {0, 1} of wy[i] wx[j] features[source(y_i, x_j)]      elsewhere
+    h = H / OUT_H, w = W / OUT_W
     s = max((y + 0.5) H / OUT_H - 0.5, 0), y_0 = floor(s), y_1 = min(y_0 + 1, H - 1), wy = (1 - s + y_0, s - y_0)
     x alike, with W and OUT_W
     source(y, x) = SRC + (((Y + y) // TOK) COLS + (X + x) // TOK) TOK^2 + ((Y + y) % TOK) TOK + (X + x) % TOK
 
 The gradients are gathers too: grad_features[m] = sum of weight grad_out[t] over the packed tokens t that m feeds, which
-the inverse map lists, and grad_ends[k] = sum of grad_out[t] over the tokens that are vector k. No atomics: the order
-of every sum is fixed. Sums are in float32, offsets in int64.
+the inverse map lists, and grad_ends[k] = sum of grad_out[t] over the tokens that are vector k. Of a largest, the
+forward kernel leaves the winner's place in its block, the first of equal ones, and only that token gets the gradient.
+No atomics: the order of every sum is fixed. Sums are in float32, offsets in int64. What a batch does not use is left
+out when the kernel is compiled.
 
-Legend: M source tokens, D width, K end vectors, T packed tokens, S segments, C columns, R rows of a map, X taps.
+Legend: M source tokens, D width, K end vectors, T packed tokens, S segments, C columns, R rows of a map, X taps, Y
+tokens in blocks of which the largest is taken.
 """
 
 import torch
@@ -45,20 +50,24 @@ def _source(first, cols, tok, y, x):
 def pack_forward_kernel(
     features_ptr,  # [M, D]
     ends_ptr,  # [K, D]
-    segments_ptr,  # int32 [S, 12], columns of kernels.pack.columns
+    segments_ptr,  # int32 [S, 14], columns of kernels.pack.columns
     segment_of_ptr,  # int32 [T]
     out_ptr,  # [T, D]
+    winners_ptr,  # uint8 [T, D] where WINNERS, else unused
     num_tokens,
     D: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
+    BLOCKS: tl.constexpr,
+    PEAKS: tl.constexpr,
+    WINNERS: tl.constexpr,
 ):
-    """Write ROWS packed tokens, BLOCK channels of each."""
+    """Write ROWS packed tokens, BLOCK channels of each. BLOCKS, PEAKS: any mean or largest, any largest, of blocks."""
     t = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     live = t < num_tokens
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = (channel < D)[None, :]
-    row = segments_ptr + tl.load(segment_of_ptr + t, mask=live, other=0) * 12
+    row = segments_ptr + tl.load(segment_of_ptr + t, mask=live, other=0) * 14
     first, cols, tok = tl.load(row), tl.load(row + 1), tl.load(row + 2)
     crop_y, crop_x, crop_h, crop_w = tl.load(row + 3), tl.load(row + 4), tl.load(row + 5), tl.load(row + 6)
     out_h, out_w, end, vector = tl.load(row + 7), tl.load(row + 8), tl.load(row + 9), tl.load(row + 10)
@@ -66,9 +75,16 @@ def pack_forward_kernel(
     rank = t - tl.load(row + 11)
     row_length = tl.maximum(tl.where(end == 1, out_w + 1, out_w), 1)
     y, x = rank // row_length, rank % row_length
-    is_end = ((end == 1) & (x == out_w)) | ((end == 2) & (rank == out_h * out_w))
+    close = tl.load(row + 13)
+    is_last = (close > 0) & (rank == out_h * (out_w + (end == 1)) + (end == 2))
+    vector = tl.where(is_last, close - 1, vector)
+    is_end = ((end == 1) & (x == out_w)) | ((end == 2) & (rank == out_h * out_w)) | is_last
     resized = ((out_h != crop_h) | (out_w != crop_w)) & live & ~is_end
     copied = live & ~is_end & ~resized
+    if BLOCKS:
+        reduce = tl.load(row + 12)
+        pooled = resized & (reduce != 0)
+        resized = resized & (reduce == 0)
 
     source = tl.where(copied, _source(first, cols, tok, crop_y + y, crop_x + x), 0)
     offset = source[:, None] * D + channel[None, :]
@@ -91,6 +107,32 @@ def pack_forward_kernel(
             total += weight[:, None] * tap.to(tl.float32)
         value = tl.where(resized[:, None], total.to(value.dtype), value)
     out_offset = t.to(tl.int64)[:, None] * D + channel[None, :]
+    if BLOCKS:
+        high = crop_h // tl.maximum(out_h, 1)
+        wide = tl.maximum(crop_w // tl.maximum(out_w, 1), 1)
+        area = tl.where(pooled, high * wide, 0)
+        total = tl.zeros([ROWS, BLOCK], tl.float32)
+        largest = tl.zeros([ROWS, BLOCK], tl.float32)
+        winner = tl.zeros([ROWS, BLOCK], tl.int32)
+        for place in range(tl.max(area, axis=0)):
+            used = place < area
+            tap_y, tap_x = y * high + place // wide, x * wide + place % wide
+            source = tl.where(used, _source(first, cols, tok, crop_y + tap_y, crop_x + tap_x), 0)
+            offset = source[:, None] * D + channel[None, :]
+            tap = tl.load(features_ptr + offset, mask=used[:, None] & inside, other=0.0).to(tl.float32)
+            total += tap
+            if PEAKS:
+                # as torch: a nan wins, and the last of several
+                better = ((tap > largest) | (tap != tap) | (place == 0)) & used[:, None]
+                largest = tl.where(better, tap, largest)
+                winner = tl.where(better, place, winner)
+        total = total * tl.div_rn(tl.full([ROWS], 1.0, tl.float32), tl.maximum(area, 1).to(tl.float32))[:, None]
+        if PEAKS:
+            total = tl.where((reduce == 2)[:, None], largest, total)
+        value = tl.where(pooled[:, None], total.to(value.dtype), value)
+        if WINNERS:
+            kept = (pooled & (reduce == 2))[:, None] & inside
+            tl.store(winners_ptr + out_offset, winner.to(tl.uint8), mask=kept)
     tl.store(out_ptr + out_offset, value, mask=live[:, None] & inside)
 
 
@@ -100,11 +142,16 @@ def pack_grad_features_kernel(
     ptr_ptr,  # int32 [M + 1]
     index_ptr,  # int32 [X]
     weight_ptr,  # float32 [X]
+    peak_ptr_ptr,  # int32 [M + 1], with the next three where WINNERS, else unused
+    peak_index_ptr,  # int32 [Y]
+    peak_place_ptr,  # int32 [Y]
+    winners_ptr,  # uint8 [T, D]
     out_ptr,  # [M, D]
     num_source,
     D: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
+    WINNERS: tl.constexpr,
 ):
     """Write the gradient of ROWS source tokens, BLOCK channels of each."""
     m = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -121,6 +168,17 @@ def pack_grad_features_kernel(
         offset = token[:, None] * D + channel[None, :]
         grad = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0)
         total += weight[:, None] * grad.to(tl.float32)
+    if WINNERS:
+        start = tl.load(peak_ptr_ptr + m, mask=live, other=0)
+        count = tl.load(peak_ptr_ptr + m + 1, mask=live, other=0) - start
+        for tap in range(tl.max(count, axis=0)):
+            used = tap < count
+            place = tl.load(peak_place_ptr + start + tap, mask=used, other=0)
+            token = tl.load(peak_index_ptr + start + tap, mask=used, other=0).to(tl.int64)
+            offset = token[:, None] * D + channel[None, :]
+            winner = tl.load(winners_ptr + offset, mask=used[:, None] & inside, other=0)
+            grad = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0)
+            total += tl.where(winner.to(tl.int32) == place[:, None], grad.to(tl.float32), 0.0)
     value = total.to(out_ptr.dtype.element_ty)
     out_offset = m.to(tl.int64)[:, None] * D + channel[None, :]
     tl.store(out_ptr + out_offset, value, mask=live[:, None] & inside)
@@ -154,9 +212,20 @@ def pack_grad_ends_kernel(
 
 
 def launch_forward(
-    features_MD: Tensor, ends_KD: Tensor, segments_SC: Tensor, segment_of_T: Tensor, out_TD: Tensor
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    out_TD: Tensor,
+    winners_TD: Tensor,
+    *,
+    blocks: bool,
+    peaks: bool,
 ) -> None:
-    """Write the packed tokens into out_TD [T, D]; all tensors contiguous, on one device."""
+    """Write the packed tokens into out_TD [T, D]; all tensors contiguous, on one device.
+
+    blocks, peaks: of the table. winners_TD: uint8, gets the winners of blocks; empty where they are not wanted.
+    """
     num_tokens, width = out_TD.shape
     rows, block = tile_shape(width, out_TD.element_size())
     grid = (triton.cdiv(num_tokens, rows), triton.cdiv(width, block))
@@ -164,21 +233,49 @@ def launch_forward(
         return
     with torch.cuda.device_of(out_TD):
         pack_forward_kernel[grid](
-            features_MD, ends_KD, segments_SC, segment_of_T, out_TD, num_tokens, D=width, ROWS=rows, BLOCK=block
+            features_MD,
+            ends_KD,
+            segments_SC,
+            segment_of_T,
+            out_TD,
+            winners_TD,
+            num_tokens,
+            D=width,
+            ROWS=rows,
+            BLOCK=block,
+            BLOCKS=blocks,
+            PEAKS=peaks,
+            WINNERS=len(winners_TD) > 0,
         )
 
 
-def launch_grad_features(grad_TD: Tensor, inverse: InverseMap, out_MD: Tensor) -> None:
-    """Write the gradient of the features into out_MD [M, D]; all tensors contiguous, on one device."""
+def launch_grad_features(grad_TD: Tensor, inverse: InverseMap, out_MD: Tensor, winners_TD: Tensor) -> None:
+    """Write the gradient of the features into out_MD [M, D]; all tensors contiguous, on one device.
+
+    winners_TD: what the forward kernel left, empty where no largest of a block was taken.
+    """
     num_source, width = out_MD.shape
     rows, block = tile_shape(width, out_MD.element_size())
     grid = (triton.cdiv(num_source, rows), triton.cdiv(width, block))
     if min(grid) == 0:
         return
-    taps = inverse.taps
+    taps, peaks = inverse.taps, inverse.peaks
     with torch.cuda.device_of(out_MD):
         pack_grad_features_kernel[grid](
-            grad_TD, taps.ptr_R1, taps.index_X, taps.weight_X, out_MD, num_source, D=width, ROWS=rows, BLOCK=block
+            grad_TD,
+            taps.ptr_R1,
+            taps.index_X,
+            taps.weight_X,
+            peaks.ptr_R1,
+            peaks.index_X,
+            peaks.weight_X,
+            winners_TD,
+            out_MD,
+            num_source,
+            D=width,
+            ROWS=rows,
+            BLOCK=block,
+            WINNERS=len(winners_TD) > 0,
         )
 
 

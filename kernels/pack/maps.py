@@ -1,7 +1,8 @@
 """Packing as a sparse linear map: which source tokens make a packed token, and the reverse.
 
 Legend: N tiles, P tokens per tile, T packed tokens, M = N * P source tokens, X taps (nonzero weights) of a map, R rows
-of a map, E packed tokens that are end vectors, K end vectors.
+of a map, E packed tokens that are end vectors, K end vectors, Z packed tokens that are the largest
+of a block, B tokens of the largest such block, Y tokens in all of them.
 """
 
 from collections.abc import Sequence
@@ -55,27 +56,37 @@ class Taps:
 class GatherMap:
     """What makes each packed token, on the host.
 
-    taps: T rows over the M source tokens, empty for end vectors. copied_T: int32 [T], the source of each token (0 for
-    end vectors) when all are copies; empty when any token is resampled. end_row_E, end_vec_E: int64, the packed tokens
-    that are end vectors and which vector each is.
+    taps: T rows over the M source tokens, empty for end vectors and the largest of blocks. copied_T: int32 [T], the
+    source of each token (0 for end vectors) when all are copies; empty when any is resampled or pooled. end_row_E,
+    end_vec_E: int64, the packed tokens that are end vectors and which vector each is. peak_row_Z: int64, the packed
+    tokens that are the largest of a block. peaks_ZB: int32, the source tokens of each block, row by row; -1 behind
+    those of a smaller block.
     """
 
     taps: Taps
     copied_T: Tensor
     end_row_E: Tensor
     end_vec_E: Tensor
+    peak_row_Z: Tensor
+    peaks_ZB: Tensor
 
     def tensors(self) -> list[Tensor]:
         """Return the map's tensors, for an operator that takes lists of tensors; `of` reads them back."""
-        taps = self.taps
-        return [taps.ptr_R1, taps.index_X, taps.weight_X, self.copied_T, self.end_row_E, self.end_vec_E]
+        ends_and_peaks = [self.end_row_E, self.end_vec_E, self.peak_row_Z, self.peaks_ZB]
+        return [*_tensors(self.taps), self.copied_T, *ends_and_peaks]
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> "GatherMap":
         """Return the map from what `tensors` gave."""
-        ptr_R1, index_X, weight_X, copied_T, end_row_E, end_vec_E = tensors
-        taps = Taps(ptr_R1=ptr_R1, index_X=index_X, weight_X=weight_X)
-        return cls(taps=taps, copied_T=copied_T, end_row_E=end_row_E, end_vec_E=end_vec_E)
+        ptr_R1, index_X, weight_X, copied_T, end_row_E, end_vec_E, peak_row_Z, peaks_ZB = tensors
+        return cls(
+            taps=Taps(ptr_R1=ptr_R1, index_X=index_X, weight_X=weight_X),
+            copied_T=copied_T,
+            end_row_E=end_row_E,
+            end_vec_E=end_vec_E,
+            peak_row_Z=peak_row_Z,
+            peaks_ZB=peaks_ZB,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,23 +94,25 @@ class InverseMap:
     """What each input feeds: the transpose of packing.
 
     taps: M rows over the T packed tokens. end_ptr_K1, end_row_E: int32, the packed tokens that are end vector k are
-    end_row[end_ptr[k]:end_ptr[k + 1]].
+    end_row[end_ptr[k]:end_ptr[k + 1]]. peaks: M rows over the T packed tokens that are the largest of a block; the
+    "weight", int32, is the source token's place in that block.
     """
 
     taps: Taps
     end_ptr_K1: Tensor
     end_row_E: Tensor
+    peaks: Taps
 
     def tensors(self) -> list[Tensor]:
         """Return the map's tensors, for an operator that takes lists of tensors; `of` reads them back."""
-        return [self.taps.ptr_R1, self.taps.index_X, self.taps.weight_X, self.end_ptr_K1, self.end_row_E]
+        return [*_tensors(self.taps), self.end_ptr_K1, self.end_row_E, *_tensors(self.peaks)]
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> "InverseMap":
         """Return the map from what `tensors` gave."""
-        ptr_R1, index_X, weight_X, end_ptr_K1, end_row_E = tensors
-        taps = Taps(ptr_R1=ptr_R1, index_X=index_X, weight_X=weight_X)
-        return cls(taps=taps, end_ptr_K1=end_ptr_K1, end_row_E=end_row_E)
+        taps = Taps(ptr_R1=tensors[0], index_X=tensors[1], weight_X=tensors[2])
+        peaks = Taps(ptr_R1=tensors[5], index_X=tensors[6], weight_X=tensors[7])
+        return cls(taps=taps, end_ptr_K1=tensors[3], end_row_E=tensors[4], peaks=peaks)
 
     def to(self, device: torch.device | str) -> "InverseMap":
         """Return the map on a device."""
@@ -107,6 +120,7 @@ class InverseMap:
             taps=self.taps.to(device),
             end_ptr_K1=self.end_ptr_K1.to(device, non_blocking=True),
             end_row_E=self.end_row_E.to(device, non_blocking=True),
+            peaks=self.peaks.to(device),
         )
 
 
@@ -114,25 +128,38 @@ def inverse_map(gather: GatherMap, num_source: int, num_ends: int) -> InverseMap
     """Return the transpose of a gather map; within a row, taps keep the order of the packed tokens."""
     ptr_T1 = gather.taps.ptr_R1.numpy()
     row_X = np.repeat(np.arange(len(ptr_T1) - 1, dtype=np.int32), np.diff(ptr_T1))
-    index_X = gather.taps.index_X.numpy()
-    order_X = np.argsort(index_X, kind="stable")
-    counts_M = np.bincount(index_X, minlength=num_source)
+    peaks_ZB = gather.peaks_ZB.numpy()
+    peak_Y, place_Y = np.nonzero(peaks_ZB >= 0)
     vector_E = gather.end_vec_E.numpy()
     end_ptr_K1 = np.concatenate([[0], np.cumsum(np.bincount(vector_E, minlength=num_ends))])
     end_row_E = gather.end_row_E.numpy()[np.argsort(vector_E, kind="stable")]
     return InverseMap(
-        taps=taps_of(counts_M, row_X[order_X], gather.taps.weight_X.numpy()[order_X]),
+        taps=_by_source(gather.taps.index_X.numpy(), row_X, gather.taps.weight_X.numpy(), num_source),
+        peaks=_by_source(
+            peaks_ZB[peak_Y, place_Y], gather.peak_row_Z.numpy()[peak_Y], place_Y.astype(np.int32), num_source
+        ),
         end_ptr_K1=torch.from_numpy(end_ptr_K1.astype(np.int32)),
         end_row_E=torch.from_numpy(end_row_E.astype(np.int32)),
     )
 
 
 def taps_of(counts_R: np.ndarray, index_X: np.ndarray, weight_X: np.ndarray) -> Taps:
-    """Return the matrix whose rows have these numbers of taps."""
+    """Return the matrix whose rows have these numbers of taps, weights in the dtype given."""
     ptr_R1 = np.zeros(len(counts_R) + 1, dtype=np.int32)
     np.cumsum(counts_R, out=ptr_R1[1:])
     return Taps(
         ptr_R1=torch.from_numpy(ptr_R1),
         index_X=torch.from_numpy(index_X.astype(np.int32)),
-        weight_X=torch.from_numpy(np.ascontiguousarray(weight_X, dtype=np.float32)),
+        weight_X=torch.from_numpy(np.ascontiguousarray(weight_X)),
     )
+
+
+def _by_source(source_X: np.ndarray, row_X: np.ndarray, weight_X: np.ndarray, num_source: int) -> Taps:
+    """Return the taps sorted by the source token they read, in the order given within one."""
+    order_X = np.argsort(source_X, kind="stable")
+    counts_M = np.bincount(source_X, minlength=num_source)
+    return taps_of(counts_M, row_X[order_X], weight_X[order_X])
+
+
+def _tensors(taps: Taps) -> list[Tensor]:
+    return [taps.ptr_R1, taps.index_X, taps.weight_X]

@@ -30,14 +30,17 @@ def pack(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:
     # a GPU multiplies by float32 weights, and needs the forward map only as segments
     weights = features_MD.dtype if on_cpu else torch.float32
     wants_gradient = torch.is_grad_enabled() and (features_NPD.requires_grad or ends_KD.requires_grad)
-    return pack_op(
+    packed_TD, _ = pack_op(
         features_MD.contiguous(),
         ends_KD.contiguous(),
         table.segments_SC,
         table.segment_of_T,
         table.gather(weights).tensors() if on_cpu else [],
         table.inverse(weights).tensors() if wants_gradient else [],
+        table.blocks,
+        table.peaks,
     )
+    return packed_TD
 
 
 def _check(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> None:
@@ -66,13 +69,17 @@ def pack_op(
     segment_of_T: Tensor,
     gather: Sequence[Tensor],
     inverse: Sequence[Tensor],
-) -> Tensor:
-    """Return the packed tokens [T, D].
+    blocks: bool,
+    peaks: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the packed tokens [T, D] and the winners of blocks, uint8 [T, D] where a gradient needs them, else [0, D].
 
     gather: a GatherMap, read on a CPU. segments_SC, segment_of_T: read on a GPU. inverse: an InverseMap, read by
-    the gradients and empty when none is wanted.
+    the gradients and empty when none is wanted. blocks, peaks: of the table.
     """
-    return cpu.pack_forward(features_MD, ends_KD, GatherMap.of(gather))
+    winners_TD = _winners(features_MD, segment_of_T, inverse, peaks)
+    kept = winners_TD if len(winners_TD) else None
+    return cpu.pack_forward(features_MD, ends_KD, GatherMap.of(gather), kept), winners_TD
 
 
 @pack_op.register_kernel("cuda")
@@ -83,13 +90,16 @@ def _(
     segment_of_T: Tensor,
     gather: Sequence[Tensor],
     inverse: Sequence[Tensor],
-) -> Tensor:
+    blocks: bool,
+    peaks: bool,
+) -> tuple[Tensor, Tensor]:
     # triton is imported by the first packing on a GPU: machines without one need not have it
     from kernels.pack.kernel import launch_forward
 
     out_TD = features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
-    launch_forward(features_MD, ends_KD, segments_SC, segment_of_T, out_TD)
-    return out_TD
+    winners_TD = _winners(features_MD, segment_of_T, inverse, peaks)
+    launch_forward(features_MD, ends_KD, segments_SC, segment_of_T, out_TD, winners_TD, blocks=blocks, peaks=peaks)
+    return out_TD, winners_TD
 
 
 @pack_op.register_fake
@@ -100,27 +110,35 @@ def _(
     segment_of_T: Tensor,
     gather: Sequence[Tensor],
     inverse: Sequence[Tensor],
-) -> Tensor:
-    return features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
+    blocks: bool,
+    peaks: bool,
+) -> tuple[Tensor, Tensor]:
+    out_TD = features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
+    return out_TD, _winners(features_MD, segment_of_T, inverse, peaks)
+
+
+def _winners(features_MD: Tensor, segment_of_T: Tensor, inverse: Sequence[Tensor], peaks: bool) -> Tensor:
+    rows = segment_of_T.shape[0] if peaks and len(inverse) else 0
+    return features_MD.new_zeros(rows, features_MD.shape[1], dtype=torch.uint8)
 
 
 @torch.library.custom_op("anyres::pack_grad_features", mutates_args=(), device_types="cpu")
-def grad_features_op(grad_TD: Tensor, inverse: Sequence[Tensor], num_source: int) -> Tensor:
+def grad_features_op(grad_TD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int) -> Tensor:
     """Return the gradient [M, D] of the features, in the dtype of grad_TD."""
-    return cpu.pack_grad_features(grad_TD, InverseMap.of(inverse))
+    return cpu.pack_grad_features(grad_TD, InverseMap.of(inverse), winners_TD)
 
 
 @grad_features_op.register_kernel("cuda")
-def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_source: int) -> Tensor:
+def _(grad_TD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int) -> Tensor:
     from kernels.pack.kernel import launch_grad_features
 
     out_MD = grad_TD.new_empty(num_source, grad_TD.shape[1])
-    launch_grad_features(grad_TD, InverseMap.of(inverse), out_MD)
+    launch_grad_features(grad_TD, InverseMap.of(inverse), out_MD, winners_TD)
     return out_MD
 
 
 @grad_features_op.register_fake
-def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_source: int) -> Tensor:
+def _(grad_TD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int) -> Tensor:
     return grad_TD.new_empty(num_source, grad_TD.shape[1])
 
 
@@ -145,23 +163,23 @@ def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> Tensor:
     return grad_TD.new_empty(num_ends, grad_TD.shape[1], dtype=exact)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    features_MD, ends_KD, _, _, gather, inverse = inputs
-    ctx.save_for_backward(*inverse)
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    features_MD, ends_KD, _, _, gather, inverse, _, _ = inputs
+    ctx.save_for_backward(output[1], *inverse)
     ctx.num_gather = len(gather)
     ctx.num_source, ctx.num_ends, ctx.ends_dtype = features_MD.shape[0], ends_KD.shape[0], ends_KD.dtype
 
 
-def _backward(ctx: Any, grad_TD: Tensor) -> tuple[Any, ...]:
+def _backward(ctx: Any, grad_TD: Tensor, _: None) -> tuple[Any, ...]:
     grad_features_MD = grad_ends_KD = None
-    inverse = list(ctx.saved_tensors)
+    winners_TD, *inverse = ctx.saved_tensors
     grad_TD = grad_TD.contiguous()
     if ctx.needs_input_grad[0]:
-        grad_features_MD = torch.ops.anyres.pack_grad_features(grad_TD, inverse, ctx.num_source)
+        grad_features_MD = torch.ops.anyres.pack_grad_features(grad_TD, inverse, winners_TD, ctx.num_source)
     if ctx.needs_input_grad[1]:
         grad_ends_KD = torch.ops.anyres.pack_grad_ends(grad_TD, inverse, ctx.num_ends).to(ctx.ends_dtype)
     # lists of tensors get lists
-    return grad_features_MD, grad_ends_KD, None, None, [None] * ctx.num_gather, [None] * len(inverse)
+    return grad_features_MD, grad_ends_KD, None, None, [None] * ctx.num_gather, [None] * len(inverse), None, None
 
 
 pack_op.register_autograd(_backward, setup_context=_setup_context)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.pack.columns import END_CODES, Column
+from kernels.pack.columns import END_CODES, LARGEST_BLOCK, REDUCE_CODES, Column
 from kernels.pack.gather import gather_map
 from kernels.pack.maps import GatherMap, InverseMap, inverse_map
 
@@ -26,9 +26,10 @@ class Made:
 class PackTable:
     """One batch's packing, as tables.
 
-    segments_SC: int32 [S, 12], columns as in Column. segment_of_T: int32 [T], the segment of each packed token.
+    segments_SC: int32 [S, 14], columns as in Column. segment_of_T: int32 [T], the segment of each packed token.
     num_tokens: T, on the host, so that sizing the output never waits for a device. num_source: N * P expected.
-    num_ends: end vectors that the segments ask for. host_SC, host_T: the two tables on the host, whatever the device.
+    num_ends: end vectors that the segments ask for. blocks, peaks: whether any segment is pooled by blocks, and any of
+    those by its largest. host_SC, host_T: the two tables on the host, whatever the device.
     """
 
     segments_SC: Tensor
@@ -36,6 +37,8 @@ class PackTable:
     num_tokens: int
     num_source: int
     num_ends: int
+    blocks: bool
+    peaks: bool
     host_SC: np.ndarray = field(repr=False)
     host_T: np.ndarray = field(repr=False)
     made: Made = field(default_factory=Made, repr=False)
@@ -52,12 +55,15 @@ class PackTable:
         host_SC = wide_SC.astype(np.int32)
         host_T = np.repeat(np.arange(len(rows), dtype=np.int32), counts_S)
         closed_S = host_SC[:, Column.END] != END_CODES["none"]
+        last_row_end = int(host_SC[closed_S, Column.VEC].max(initial=-1))
         return cls(
             segments_SC=torch.from_numpy(host_SC),
             segment_of_T=torch.from_numpy(host_T),
             num_tokens=len(host_T),
             num_source=num_source,
-            num_ends=int(host_SC[closed_S, Column.VEC].max(initial=-1)) + 1,
+            num_ends=max(last_row_end + 1, int(host_SC[:, Column.CLOSE].max(initial=0))),
+            blocks=bool((host_SC[:, Column.REDUCE] != REDUCE_CODES["bilinear"]).any()),
+            peaks=bool((host_SC[:, Column.REDUCE] == REDUCE_CODES["max"]).any()),
             host_SC=host_SC,
             host_T=host_T,
         )
@@ -112,14 +118,19 @@ class PackTable:
 def _check(wide_SC: np.ndarray, counts_S: np.ndarray, num_source: int) -> None:
     if max(num_source, int(counts_S.sum())) >= 2**31:
         raise ValueError(f"pack: {num_source} source and {counts_S.sum()} packed tokens, a table holds less than 2**31")
-    src, cols, tok, y, x, h, w, out_h, out_w, end, _, dst = wide_SC.T
-    ends_S = np.select([end == END_CODES["row"], end == END_CODES["segment"]], [out_h, 1], 0)
+    src, cols, tok, y, x, h, w, out_h, out_w, end, _, dst, reduce, close = wide_SC.T
+    ends_S = np.select([end == END_CODES["row"], end == END_CODES["segment"]], [out_h, 1], 0) + (close > 0)
+    in_blocks = (out_h * out_w > 0) & (h % np.maximum(out_h, 1) == 0) & (w % np.maximum(out_w, 1) == 0)
     last_y, last_x = np.maximum(y + h - 1, 0), np.maximum(x + w - 1, 0)
     stop = src + (last_y // tok * cols + last_x // tok + 1) * tok * tok
     problems = {
         "has a negative entry": (wide_SC < 0).any(1),
         "crops beyond its canvas": (x + w > cols * tok) | (stop > num_source),
         "resamples an empty crop": (h * w == 0) & (out_h * out_w > 0),
+        "has an unknown reduction": reduce >= len(REDUCE_CODES),
+        "is not made of whole blocks": (reduce != REDUCE_CODES["bilinear"]) & ~in_blocks,
+        f"takes the largest of more than {LARGEST_BLOCK} tokens": (reduce == REDUCE_CODES["max"])
+        & (h * w > LARGEST_BLOCK * out_h * out_w),
         "has another number of tokens than its rows": counts_S != out_h * out_w + ends_S,
         "does not start where the one before stops": dst != np.cumsum(counts_S) - counts_S,
     }

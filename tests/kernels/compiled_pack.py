@@ -20,21 +20,35 @@ TARGETS = {
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
 POINTERS = {
-    "pack_forward_kernel": ("features", "ends", "segments", "segment_of", "out"),
-    "pack_grad_features_kernel": ("grad", "ptr", "index", "weight", "out"),
+    "pack_forward_kernel": ("features", "ends", "segments", "segment_of", "out", "winners"),
+    "pack_grad_features_kernel": (
+        *("grad", "ptr", "index", "weight", "out"),
+        *("peak_ptr", "peak_index", "peak_place", "winners"),
+    ),
     "pack_grad_ends_kernel": ("grad", "end_ptr", "end_row", "out"),
 }
 NUMBERS = {"bf16": 2, "fp16": 2, "fp32": 4}
-INTEGERS = {"segments", "segment_of", "ptr", "index", "end_ptr", "end_row"}
+INTEGERS = {"segments", "segment_of", "ptr", "index", "end_ptr", "end_row", "peak_ptr", "peak_index", "peak_place"}
+# what a batch uses: resampling only, means of blocks, largest of blocks, those with their winners for the gradient
+USES = {
+    "resampled": (),
+    "means": ("BLOCKS",),
+    "largest": ("BLOCKS", "PEAKS"),
+    "winners": ("BLOCKS", "PEAKS", "WINNERS"),
+}
 
 
-def compiled(name: str, dtype: str, width: int, target: str, aligned: bool = True) -> CompiledKernel:
+def compiled(
+    name: str, dtype: str, width: int, target: str, aligned: bool = True, use: str = "resampled"
+) -> CompiledKernel:
     """Compile one kernel as its launcher would for contiguous tensors (torch aligns their first number)."""
     function = getattr(kernel, name)
     rows, block = kernel.tile_shape(width, NUMBERS[dtype])
     constants = {"D": width, "ROWS": rows, "BLOCK": block}
     if name == "pack_grad_ends_kernel":
         constants = {"D": width, "ROWS": 32, "BLOCK": min(block, 64), "SPLITS": 8}
+    switches = {"pack_forward_kernel": ("BLOCKS", "PEAKS", "WINNERS"), "pack_grad_features_kernel": ("WINNERS",)}
+    constants |= {switch: switch in USES[use] for switch in switches.get(name, ())}
     signature = {}
     for argument in function.arg_names:
         pointer = argument.removesuffix("_ptr")
@@ -44,6 +58,8 @@ def compiled(name: str, dtype: str, width: int, target: str, aligned: bool = Tru
             signature[argument] = "i32"
         elif pointer in INTEGERS:
             signature[argument] = "*i32"
+        elif pointer == "winners":
+            signature[argument] = "*u8"
         else:
             exact = pointer == "weight" or (name == "pack_grad_ends_kernel" and pointer == "out")
             signature[argument] = "*fp32" if exact else f"*{dtype}"
@@ -95,6 +111,22 @@ def test_no_spills_and_16_byte_accesses(name: str, dtype: str, width: int, targe
     assert loads > 0
     # a block of a vector's gradient is a sum over threads: 64 numbers, 4 bytes each
     assert stores > 0 or name == "pack_grad_ends_kernel"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        *(("pack_forward_kernel", use) for use in ("means", "largest", "winners")),
+        ("pack_grad_features_kernel", "winners"),
+    ],
+)
+def test_pooling_does_not_spill(name: str, use: str, target: str, tmp_path: Path) -> None:
+    code = compiled(name, "bf16", 4096, target, use=use)
+    loads, stores = wide_accesses(code, target)
+    assert spilled(code, target, tmp_path) == 0
+    assert min(loads, stores) > 0
+    assert spilled(compiled(name, "fp16", 33, target, use=use), target, tmp_path) == 0
 
 
 @pytest.mark.parametrize("target", TARGETS)

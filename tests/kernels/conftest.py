@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels.pack.columns import END_CODES
+from kernels.pack.columns import END_CODES, REDUCE_CODES
 from kernels.pack.table import PackTable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,12 +17,18 @@ TOK = 3
 
 
 def table_of(*canvases: tuple) -> PackTable:
-    """Return the table of canvases (rows, cols, *segments), each segment (crop y x h w, out h w, end, vector)."""
+    """Return the table of canvases (rows, cols, *segments).
+
+    Each segment: crop y x h w, out h w, end, vector, and where given: reduce, closing (an end vector or None).
+    """
     rows, counts, src, dst = [], [], 0, 0
     for canvas_rows, canvas_cols, *segments in canvases:
-        for crop, out, end, vector in segments:
-            rows.append([src, canvas_cols, TOK, *crop, *out, END_CODES[end], vector, dst])
-            counts.append(out[0] * out[1] + {"none": 0, "row": out[0], "segment": 1}[end])
+        for crop, out, end, vector, *rest in segments:
+            reduce, closing = rest or ("bilinear", None)
+            close = 0 if closing is None else closing + 1
+            end_code, reduce_code = END_CODES[end], REDUCE_CODES[reduce]
+            rows.append([src, canvas_cols, TOK, *crop, *out, end_code, vector, dst, reduce_code, close])
+            counts.append(out[0] * out[1] + {"none": 0, "row": out[0], "segment": 1}[end] + (closing is not None))
             dst += counts[-1]
         src += canvas_rows * canvas_cols * TOK * TOK
     return PackTable.of(rows, counts, num_source=src)
@@ -42,6 +48,29 @@ CASES = {
     "larger": ((1, 1, ((0, 0, 3, 3), (7, 5), "segment", 0)),),
     "one token": ((2, 2, ((0, 0, 6, 6), (1, 1), "row", 0)),),
     "halved frames": tuple((1, 1, ((0, 0, 2, 2), (1, 1), "row", 0)) for _ in range(4)),
+    "means of 2x2": ((2, 2, ((0, 0, 6, 6), (3, 3), "row", 0, "average", None)),),
+    "means of 3x2, closed twice": ((2, 2, ((0, 1, 6, 4), (2, 2), "segment", 1, "average", 0)),),
+    "largest of 2x2": ((1, 1, ((0, 1, 2, 2), (1, 1), "none", 0, "max", None)),),
+    "largest of 1x5": ((1, 2, ((1, 1, 2, 5), (2, 1), "row", 0, "max", 1)),),
+    "largest of 1": ((1, 1, ((0, 0, 3, 3), (3, 3), "none", 0, "max", None)),),
+    "largest of 6x6": ((2, 2, ((0, 0, 6, 6), (1, 1), "none", 0, "max", None)),),
+    "a block in three ways": (
+        (
+            2,
+            2,
+            ((0, 0, 6, 6), (3, 2), "row", 0, "max", 1),
+            ((0, 0, 6, 6), (2, 3), "none", 0, "max", None),
+            ((0, 0, 6, 6), (2, 2), "segment", 1, "average", 0),
+            ((0, 0, 6, 6), (4, 4), "none", 0),
+        ),
+    ),
+    "slow and fast frames": (
+        (1, 1, ((0, 0, 3, 3), (3, 3), "row", 0, "bilinear", 1)),
+        (1, 1, ((0, 0, 3, 3), (2, 2), "row", 0, "bilinear", 1)),
+        (1, 1, ((0, 0, 2, 2), (1, 1), "row", 0, "average", 1)),
+    ),
+    "no column kept, closed": ((2, 2, ((0, 3, 6, 0), (6, 0), "row", 0, "bilinear", 1)),),
+    "nothing but a closing vector": ((2, 2, ((3, 3, 0, 0), (0, 0), "none", 0, "bilinear", 1)),),
     "a canvas read twice": ((1, 2, ((0, 0, 3, 6), (3, 6), "row", 0), ((0, 1, 3, 4), (2, 2), "segment", 1)),),
 }
 CASES["all at once"] = tuple(canvas for case in CASES.values() for canvas in case)
@@ -57,7 +86,10 @@ def random_table(seed: int) -> PackTable:
             h, w = rng.randint(1, rows * TOK), rng.randint(1, cols * TOK)
             y, x = rng.randint(0, rows * TOK - h), rng.randint(0, cols * TOK - w)
             out = (h, w) if rng.random() < 0.4 else (rng.randint(1, 8), rng.randint(1, 8))
-            segments.append(((y, x, h, w), out, rng.choice(list(END_CODES)), rng.randint(0, 1)))
+            reduce, closing = rng.choice(list(REDUCE_CODES)), rng.choice((None, 0, 1))
+            if reduce != "bilinear":
+                out = tuple(rng.choice([n for n in range(1, size + 1) if size % n == 0]) for size in (h, w))
+            segments.append(((y, x, h, w), out, rng.choice(list(END_CODES)), rng.randint(0, 1), reduce, closing))
         canvases.append((rows, cols, *segments))
     return table_of(*canvases)
 

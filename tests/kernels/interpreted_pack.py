@@ -26,8 +26,25 @@ def inputs(table: PackTable, width: int, dtype: torch.dtype) -> tuple[Tensor, Te
 
 def run_forward(features: Tensor, ends: Tensor, table: PackTable) -> Tensor:
     out_TD = torch.full((table.num_tokens, features.shape[-1]), float("nan"), dtype=features.dtype)
-    launch_forward(features.flatten(0, 1), ends, table.segments_SC, table.segment_of_T, out_TD)
+    forward(features.flatten(0, 1), ends, table, out_TD)
     return out_TD
+
+
+def forward(features_MD: Tensor, ends: Tensor, table: PackTable, out_TD: Tensor, wants_winners: bool = False) -> Tensor:
+    """Write the packed tokens, and return the winners of blocks; numbers that nobody writes are 255."""
+    rows = table.num_tokens if wants_winners and table.peaks else 0
+    winners_TD = torch.full((rows, features_MD.shape[-1]), 255, dtype=torch.uint8)
+    launch_forward(
+        features_MD,
+        ends,
+        table.segments_SC,
+        table.segment_of_T,
+        out_TD,
+        winners_TD,
+        blocks=table.blocks,
+        peaks=table.peaks,
+    )
+    return winners_TD
 
 
 def check_forward(table: PackTable, width: int, dtype: torch.dtype) -> None:
@@ -56,12 +73,17 @@ def test_forward_over_several_blocks_of_channels(make_table, width: int) -> None
 
 
 def check_gradients(table: PackTable, width: int, dtype: torch.dtype) -> None:
-    features, ends = (tensor.float().requires_grad_() for tensor in inputs(table, width, dtype))
+    drawn = inputs(table, width, dtype)
+    if table.peaks:
+        # four values only: blocks hold their largest number more than once
+        drawn = (drawn[0].round().clamp(-1, 2), drawn[1])
+    features, ends = (tensor.float().requires_grad_() for tensor in drawn)
     grad_TD = torch.randn(table.num_tokens, width, generator=torch.Generator().manual_seed(1)).to(dtype)
     packed = pack_reference(features, ends, table) + 0 * ends.sum()
     expected = torch.autograd.grad(packed, (features, ends), grad_TD.float())
     found = torch.full((table.num_source, width), float("nan"), dtype=dtype)
-    launch_grad_features(grad_TD, table.inverse(), found)
+    winners_TD = forward(drawn[0].flatten(0, 1), drawn[1], table, torch.empty_like(grad_TD), wants_winners=True)
+    launch_grad_features(grad_TD, table.inverse(), found, winners_TD)
     rtol, atol = TOLERANCES[dtype]
     # a source token may feed many packed tokens
     torch.testing.assert_close(found.float(), expected[0].flatten(0, 1), rtol=rtol, atol=4 * atol)
@@ -106,7 +128,18 @@ def test_offsets_beyond_32_bits() -> None:
     num_source = 2**31 // width + 1
     features_MD = torch.empty(num_source, width, dtype=torch.float16)
     features_MD[-1] = torch.arange(width) % 1000
-    table = PackTable.of([[num_source - 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0]], [1], num_source)
+    table = PackTable.of([[num_source - 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0]], [1], num_source)
     out_TD = torch.full((1, width), float("nan"), dtype=torch.float16)
-    launch_forward(features_MD, torch.zeros(1, width), table.segments_SC, table.segment_of_T, out_TD)
+    forward(features_MD, torch.zeros(1, width), table, out_TD)
     assert torch.equal(out_TD[0], features_MD[-1])
+
+
+def test_a_nan_in_a_block_is_its_largest_number(make_table) -> None:
+    table = make_table((1, 1, ((0, 0, 3, 3), (1, 1), "none", 0, "max", None)))
+    for places, winner in (([0], 0), ([4], 4), ([8], 8), ([2, 5], 5), ([], 3)):
+        features_MD = torch.tensor([0.0, 1, 1, 7, 0, 7, 1, 0, 0])[:, None]
+        features_MD[places] = float("nan")
+        out_TD = torch.zeros(1, 1)
+        # the place that torch's max_pool2d gives the gradient to
+        assert forward(features_MD, torch.zeros(1, 1), table, out_TD, wants_winners=True).item() == winner
+        assert out_TD.isnan().item() == bool(places)

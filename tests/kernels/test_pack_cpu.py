@@ -91,8 +91,8 @@ def test_inverse_is_the_transpose(table: PackTable) -> None:
     assert torch.equal(dense(inverse.taps, table.num_tokens), forward_TM.T)
     rows = torch.cat([gather.end_row_E[gather.end_vec_E == k] for k in range(table.num_ends)] or [gather.end_row_E])
     assert torch.equal(inverse.end_row_E.long(), rows)
-    # the weights of a token add up to one, and an end vector has none
-    total_T = torch.ones(table.num_tokens).index_fill_(0, gather.end_row_E, 0)
+    # the weights of a token add up to one; an end vector has none, and neither has the largest of a block
+    total_T = torch.ones(table.num_tokens).index_fill_(0, gather.end_row_E, 0).index_fill_(0, gather.peak_row_Z, 0)
     torch.testing.assert_close(forward_TM.sum(1), total_T, rtol=0, atol=1e-6)
 
 
@@ -128,8 +128,8 @@ def test_operator_contracts(everything: PackTable) -> None:
     """torch's own checks: schema, fake outputs, autograd registration, tracing with symbolic shapes."""
     features, ends = (tensor.requires_grad_() for tensor in inputs(everything, 8))
     gather = everything.gather()
-    tables = (everything.segments_SC, everything.segment_of_T, gather.tensors())
-    torch.library.opcheck(pack_op, (features.flatten(0, 1), ends, *tables, everything.inverse().tensors()))
+    tables = (everything.segments_SC, everything.segment_of_T, gather.tensors(), everything.inverse().tensors())
+    torch.library.opcheck(pack_op, (features.flatten(0, 1), ends, *tables, everything.blocks, everything.peaks))
 
 
 def test_compiles_to_one_graph(everything: PackTable) -> None:
@@ -169,7 +169,7 @@ def test_mismatches_name_both_numbers(everything: PackTable) -> None:
         pack(features.to("meta"), ends, everything)
 
 
-GOOD_ROW = [0, 2, 3, 0, 1, 3, 5, 3, 5, 1, 0, 0]
+GOOD_ROW = [0, 2, 3, 0, 1, 3, 5, 3, 5, 1, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -183,6 +183,8 @@ GOOD_ROW = [0, 2, 3, 0, 1, 3, 5, 3, 5, 1, 0, 0]
         (9, 0, "another number of tokens"),
         (11, 1, "does not start where"),
         (5, 0, "resamples an empty crop"),
+        (12, 3, "unknown reduction"),
+        (13, 1, "another number of tokens"),
     ],
 )
 def test_a_table_never_reads_out_of_bounds(column: int, value: int, problem: str) -> None:
@@ -191,6 +193,46 @@ def test_a_table_never_reads_out_of_bounds(column: int, value: int, problem: str
     row[column] = value
     with pytest.raises(ValueError, match=problem):
         PackTable.of([row], [18], num_source=18)
+
+
+@pytest.mark.parametrize("reduce", [1, 2])
+def test_blocks_that_do_not_fit_are_refused(reduce: int) -> None:
+    PackTable.of([[0, 2, 3, 0, 0, 3, 6, 1, 3, 0, 0, 0, reduce, 0]], [3], num_source=18)
+    for out in ((2, 3), (1, 4), (3, 5), (0, 3)):
+        with pytest.raises(ValueError, match="whole blocks"):
+            PackTable.of([[0, 2, 3, 0, 0, 3, 6, *out, 0, 0, 0, reduce, 0]], [out[0] * out[1]], num_source=18)
+
+
+def test_blocks_whose_winner_a_byte_cannot_name_are_refused() -> None:
+    PackTable.of([[0, 1, 17, 0, 0, 16, 16, 1, 1, 0, 0, 0, 2, 0]], [1], num_source=289)
+    with pytest.raises(ValueError, match="largest of more than 256 tokens"):
+        PackTable.of([[0, 1, 17, 0, 0, 17, 16, 1, 1, 0, 0, 0, 2, 0]], [1], num_source=289)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_first_of_equal_numbers_gets_the_gradient(everything: PackTable, dtype: torch.dtype) -> None:
+    """Features of two values only: nearly every block holds its largest number several times."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (everything.num_source // 9, 9, 6)
+    features = torch.randint(0, 2, shape, generator=generator).to(dtype).requires_grad_()
+    exact = features.detach().float().requires_grad_()
+    ends = torch.zeros(2, 6)
+    weight = torch.randint(1, 9, (everything.num_tokens, 6), generator=generator).to(dtype)
+    (expected,) = torch.autograd.grad(pack_reference(exact, ends, everything), exact, weight.float())
+    (found,) = torch.autograd.grad(pack(features, ends.to(dtype), everything), features, weight)
+    tolerance = {torch.float32: 1e-6, torch.bfloat16: 2**-7, torch.float16: 2**-10}[dtype]
+    torch.testing.assert_close(found.float(), expected, rtol=tolerance, atol=1e-5)
+
+
+def test_a_nan_in_a_block_is_its_largest_number(make_table) -> None:
+    table = make_table((1, 1, ((0, 0, 3, 3), (1, 1), "none", 0, "max", None)))
+    features = torch.arange(9.0).reshape(1, 9, 1).requires_grad_()
+    for places in ([0], [4], [8], [2, 5]):
+        damaged = features.detach().clone().index_fill_(1, torch.tensor(places), float("nan")).requires_grad_()
+        found, expected = pack(damaged, torch.zeros(1, 1), table), pack_reference(damaged, torch.zeros(1, 1), table)
+        assert found.isnan().all() and expected.isnan().all()
+        gradients = [torch.autograd.grad(packed.sum(), damaged)[0] for packed in (found, expected)]
+        assert torch.equal(*gradients)
 
 
 def test_too_many_tokens_for_a_table() -> None:
@@ -217,7 +259,7 @@ def test_packing_on_a_cpu_needs_no_triton() -> None:
     code = (
         "import sys; sys.modules['triton'] = None\n"
         "import torch; from kernels.pack.op import pack; from kernels.pack.table import PackTable\n"
-        "table = PackTable.of([[0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0]], [1], num_source=1)\n"
+        "table = PackTable.of([[0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0]], [1], num_source=1)\n"
         "pack(torch.ones(1, 1, 4, requires_grad=True), torch.ones(1, 4), table).sum().backward()\n"
     )
     root = Path(__file__).resolve().parents[2]

@@ -2,6 +2,7 @@
 
 import math
 import random
+import statistics
 from types import SimpleNamespace
 
 import pytest
@@ -27,7 +28,7 @@ def loop(features_NPD: torch.Tensor, ends_KD: torch.Tensor, table: PackTable) ->
     tokens = []
     tiles = features_NPD.tolist()
     for row in table.segments_SC.tolist():
-        src, cols, tok, y0, x0, h, w, out_h, out_w, end, vector, dst = (row[column] for column in Column)
+        src, cols, tok, y0, x0, h, w, out_h, out_w, end, vector, dst, reduce, close = (row[column] for column in Column)
         assert dst == len(tokens)
 
         def at(y: int, x: int, src=src, cols=cols, tok=tok, y0=y0, x0=x0) -> list[float]:
@@ -38,6 +39,12 @@ def loop(features_NPD: torch.Tensor, ends_KD: torch.Tensor, table: PackTable) ->
         closing = ends_KD[vector].tolist()
         for i in range(out_h):
             for j in range(out_w):
+                if reduce:
+                    high, wide = h // out_h, w // out_w
+                    block = [at(i * high + dy, j * wide + dx) for dy in range(high) for dx in range(wide)]
+                    pooled = max if reduce == 2 else statistics.mean
+                    tokens.append([pooled(numbers) for numbers in zip(*block, strict=True)])
+                    continue
                 sy, sx = max((i + 0.5) * h / out_h - 0.5, 0), max((j + 0.5) * w / out_w - 0.5, 0)
                 ya, xa = min(math.floor(sy), h - 1), min(math.floor(sx), w - 1)
                 yb, xb = min(ya + 1, h - 1), min(xa + 1, w - 1)
@@ -50,6 +57,8 @@ def loop(features_NPD: torch.Tensor, ends_KD: torch.Tensor, table: PackTable) ->
                 tokens.append(closing)
         if end == 2:
             tokens.append(closing)
+        if close:
+            tokens.append(ends_KD[close - 1].tolist())
     return tokens
 
 
