@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from models.checkpoints.save import DTYPES
 from models.encoders.build import build_encoder
 from models.llms.build import build_llm, llm_config
 from models.lmm import LMM
+from models.meta import parameters_on_meta
+from models.placement import DeviceMap, dispatch, place
 from models.processor import Processor
 from models.projectors.build import build_projector
+from models.quantize import quantize_module, quantizer
 from models.spec import ModelSpec
 
 POCKET = Path(__file__).parent / "pocket" / "weights"
@@ -25,29 +29,46 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     rope_factor: float | None = None,
+    *,
+    quantize: str | None = None,
+    device_map: str | DeviceMap | None = None,
+    template: str | None = None,
 ) -> tuple[LMM, Processor]:
     """Return the model of `source`, in evaluation mode, and its processor.
 
     source: "pocket" (the model that ships), a run folder, a llava-hf folder or an official LLaVA-NeXT folder.
     dtype: of the weights in memory; by default float32 on a CPU and the stored dtype elsewhere.
     rope_factor: linear position scaling, instead of the checkpoint's own; the context grows by it.
+    quantize: "int8" or "int4" for the linear layers of the language model's blocks, as they are read.
+    device_map: "auto" or a dict of the language model's modules, to spread it over devices; `device` is not used then.
+    template: the name of a prompt template, instead of the one told by the checkpoint.
 
-    Nothing is downloaded and no code from the folder runs. Raises ValueError for an unknown layout, a key that is
-    missing or not supported, or weights that do not fit.
+    Memory holds the model and one tensor. Nothing is downloaded and no code from the folder runs. Raises ValueError for
+    an unknown layout, a key that is missing or not supported, weights that do not fit, or a package that is missing.
     """
     folder = POCKET if source == "pocket" else Path(source)
+    if quantize is not None and device_map is not None:
+        raise ValueError("quantize and device_map do not go together: a quantised model is on one device")
     checkpoint = read_checkpoint(folder)
     spec = checkpoint.spec if rope_factor is None else replace(checkpoint.spec, rope_factor=rope_factor)
-    chosen = dtype or (torch.float32 if torch.device(device).type == "cpu" else DTYPES[spec.dtype])
+    spec = spec if template is None else replace(spec, template=template)
+    on_cpu = device_map is None and torch.device(device).type == "cpu"
+    chosen = dtype or (torch.float32 if on_cpu else DTYPES[spec.dtype])
     if TABLE not in checkpoint.tensors:
         raise ValueError(f"{folder}: weights do not fit: {TABLE} is missing")
     num_ends = checkpoint.tensors[TABLE].shape[0]
-    model = build_model(spec, checkpoint.llm_config, chosen, num_ends, initialise=False)
+    processor = Processor(spec, checkpoint.tokenizer)
+    model = build_model(spec, checkpoint.llm_config, chosen, num_ends, initialise=False, device="meta")
+    placement = place(model, torch.device(device), device_map)
+    filled = None
+    if quantize is not None:
+        filled = partial(quantize_module, model, quantize=quantizer(quantize, placement.first))
     try:
-        fill(model, checkpoint.tensors)
+        fill(model, checkpoint.tensors, placement.device_of, filled)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
-    return model.to(device).eval(), Processor(spec, checkpoint.tokenizer)
+    dispatch(model, placement)
+    return model.eval(), processor
 
 
 def build_model(
@@ -56,8 +77,11 @@ def build_model(
     dtype: torch.dtype = torch.float32,
     num_ends: int = 1,
     initialise: bool = True,
+    device: torch.device | str = "cpu",
 ) -> LMM:
     """Return a model of a spec with random weights, or undefined ones without `initialise`.
+
+    device: "meta" gives parameters without memory (a model of any size, to count or to fill) and real buffers.
 
     raw_llm: the language model's transformers config as a dict, positions as trained: the spec's RoPE factor is applied
     here. num_ends: learned end vectors. Raises ValueError when the spec's sizes and the config's differ.
@@ -68,9 +92,11 @@ def build_model(
             f"{spec.name}: the language model is {config.hidden_size} wide, the spec says llm.hidden {spec.llm.hidden} "
             f"and projector.dim_out {spec.projector.dim_out}"
         )
-    return LMM(
-        build_encoder(spec.encoder, dtype=dtype, initialise=initialise),
-        build_projector(spec.projector, dtype=dtype),
-        build_llm(config, dtype, initialise),
-        num_ends=num_ends,
-    )
+    where = torch.device(device)
+    with parameters_on_meta() if where.type == "meta" else where:
+        return LMM(
+            build_encoder(spec.encoder, dtype=dtype, initialise=initialise),
+            build_projector(spec.projector, dtype=dtype),
+            build_llm(config, dtype, initialise),
+            num_ends=num_ends,
+        )

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from conf.build import build
-from models.checkpoints.tensors import read_tensors, write_tensors
+from models.checkpoints.tensors import TensorWriter, read_tensors, write_tensors
 from models.spec import ModelSpec
 
 SPEC, LLM_CONFIG, TOKENIZER = "anyres.json", "llm_config.json", "tokenizer.json"
@@ -55,11 +55,11 @@ def read_run(folder: Path) -> Checkpoint:
     )
 
 
-def write_run(folder: Path, checkpoint: Checkpoint) -> None:
+def write_run(folder: Path, checkpoint: Checkpoint, write: TensorWriter = write_tensors) -> None:
     """Write a checkpoint as a run folder; the spec last, so that a half-written folder is not taken for a run."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SPEC).unlink(missing_ok=True)
-    write_tensors(folder, checkpoint.tensors)
+    write(folder, checkpoint.tensors)
     write_json(folder / LLM_CONFIG, checkpoint.llm_config)
     checkpoint.tokenizer.save(str(folder / TOKENIZER))
     write_json(folder / SPEC, {"format": FORMAT, "spec": asdict(checkpoint.spec)})
@@ -79,8 +79,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write an object as indented JSON."""
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    """Write an object as indented JSON, beside `path` first: a killed run leaves no half file under the name."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

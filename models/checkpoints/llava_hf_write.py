@@ -9,7 +9,7 @@ from models.checkpoints.ends import TABLE, split_ends
 from models.checkpoints.format import TOKENIZER, Checkpoint, write_json
 from models.checkpoints.pinpoints import transformers_pinpoints
 from models.checkpoints.rename import rename
-from models.checkpoints.tensors import write_tensors
+from models.checkpoints.tensors import TensorWriter, write_tensors
 from models.checkpoints.tower import tower_config
 from models.checkpoints.vocabulary import grown, with_tokens
 from models.llms.rope import scale_rope
@@ -18,7 +18,7 @@ from models.processor import Processor
 IMAGE, VIDEO = "<image>", "<video>"
 
 
-def write_llava_hf(folder: Path, checkpoint: Checkpoint) -> None:
+def write_llava_hf(folder: Path, checkpoint: Checkpoint, write: TensorWriter = write_tensors) -> None:
     """Write a checkpoint with the tensor names of the hosted folders; config.json last.
 
     The vocabulary grows to hold <image>. config.json records its former size, the template and the RoPE factor under
@@ -33,7 +33,7 @@ def write_llava_hf(folder: Path, checkpoint: Checkpoint) -> None:
     split = split_ends(tensors)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").unlink(missing_ok=True)
-    write_tensors(folder, split.renamed(rename(split, "anyres", "hf_hosted")))
+    write(folder, split.renamed(rename(split, "anyres", "hf_hosted")))
     tokenizer.save(str(folder / TOKENIZER))
     strategy = "default" if spec.encoder.prefix_tokens else "full"
     _write_processor(folder, Processor(spec, checkpoint.tokenizer), strategy)

@@ -3,45 +3,86 @@
 import json
 import pickle
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
+
+from models.checkpoints.stream import Shape, read_header, read_slot, shape_of, write_file
 
 SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
 TORCH, TORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 SHARD_BYTES = 5 * 10**9
 
 
-class LazyTensors(Mapping[str, Tensor]):
-    """Names to tensors, each made when it is asked for."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lazy:
+    """A tensor that is made when it is asked for; its dtype and shape are known before."""
 
-    def __init__(self, makers: Mapping[str, Callable[[], Tensor]]) -> None:
-        self._makers = dict(makers)
+    what: Shape
+    make: Callable[[], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A weights file that is done. done, total: bytes of tensors written up to here and in all."""
+
+    name: str
+    done: int
+    total: int
+    # it was there already, whole, from a run that was cut off
+    kept: bool
+
+
+# writes tensors to a folder: write_tensors, or with its options filled in
+TensorWriter = Callable[[Path, Mapping[str, Tensor]], None]
+
+
+class LazyTensors(Mapping[str, Tensor]):
+    """Names to tensors, each made anew whenever it is asked for."""
+
+    def __init__(self, entries: Mapping[str, Lazy]) -> None:
+        self._entries = dict(entries)
 
     def __getitem__(self, key: str) -> Tensor:
-        return self._makers[key]()
+        return self._entries[key].make()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._makers)
+        return len(self._entries)
+
+    def what(self, key: str) -> Shape:
+        """Return a tensor's dtype and shape without making it."""
+        return self._entries[key].what
 
     def renamed(self, names: Mapping[str, str]) -> "LazyTensors":
         """Return the tensors listed in `names` (here -> there) under their new names."""
-        return LazyTensors({new: self._makers[old] for old, new in names.items()})
+        return LazyTensors({new: self._entries[old] for old, new in names.items()})
 
     def joined(self, other: Mapping[str, Tensor]) -> "LazyTensors":
         """Return these tensors and the other ones, which win."""
-        return LazyTensors({**self._makers, **{key: _reader(other, key) for key in other}})
+        return LazyTensors({**self._entries, **lazily(other)._entries})
+
+    def changed(self, key: str, shape: tuple[int, ...], change: Callable[[Tensor], Tensor]) -> "LazyTensors":
+        """Return these tensors, one of them passed through `change` when asked for, which gives it that shape."""
+        old = self._entries[key]
+        new = Lazy(what=replace(old.what, shape=shape), make=lambda: change(old.make()))
+        return LazyTensors({**self._entries, key: new})
+
+    def cast(self, dtype: torch.dtype) -> "LazyTensors":
+        """Return these tensors, those of floating point in `dtype`."""
+        return LazyTensors({key: _cast(entry, dtype) for key, entry in self._entries.items()})
 
 
 def lazily(tensors: Mapping[str, Tensor]) -> LazyTensors:
     """Return the same tensors, read when asked for."""
-    return LazyTensors({}).joined(tensors)
+    if isinstance(tensors, LazyTensors):
+        return tensors
+    return LazyTensors({key: _held(tensor) for key, tensor in tensors.items()})
 
 
 def read_tensors(folder: Path) -> LazyTensors:
@@ -60,41 +101,68 @@ def read_tensors(folder: Path) -> LazyTensors:
     raise ValueError(f"{folder}: no weights, looked for {looked}")
 
 
-def write_tensors(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int = SHARD_BYTES) -> None:
-    """Write tensors as model.safetensors, or as numbered shards with an index when they exceed `shard_bytes`."""
+def read_file(path: Path) -> LazyTensors:
+    """Return the tensors of one weights file: safetensors by its ending, else a torch file read with weights_only.
+
+    Raises ValueError naming the file when it is missing or damaged.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    return _read_files(path.parent, [path.name])
+
+
+def write_tensors(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    shard_bytes: int = SHARD_BYTES,
+    resume: bool = False,
+    report: Callable[[Written], None] = lambda written: None,
+) -> None:
+    """Write tensors as model.safetensors, or as numbered shards with an index when they exceed `shard_bytes`.
+
+    One tensor is in memory at a time. resume: keep the files that are there, whole, with the same names, dtypes and
+    shapes. report: called after each file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    shards = _split(tensors, shard_bytes)
-    if len(shards) == 1:
-        _write(folder / SAFETENSORS, tensors, shards[0])
-        return
+    lazy = lazily(tensors)
+    shards = _split(lazy, shard_bytes)
+    total = sum(what.nbytes for shard in shards for what in shard.values())
+    # no index of an earlier model over this one's files
+    (folder / SAFETENSORS_INDEX).unlink(missing_ok=True)
     files: dict[str, str] = {}
-    for number, keys in enumerate(shards, start=1):
-        name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        _write(folder / name, tensors, keys)
-        files |= dict.fromkeys(keys, name)
-    total = sum(tensors[key].nbytes for key in tensors)
-    index = {"metadata": {"total_size": total}, "weight_map": files}
-    (folder / SAFETENSORS_INDEX).write_text(json.dumps(index, indent=1) + "\n")
+    done = 0
+    for number, shard in enumerate(shards, start=1):
+        name = SAFETENSORS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        kept = resume and _is_whole(folder / name, shard)
+        if not kept:
+            write_file(folder / name, lazy, shard)
+        files |= dict.fromkeys(shard, name)
+        done += sum(what.nbytes for what in shard.values())
+        report(Written(name=name, done=done, total=total, kept=kept))
+    for path in folder.glob("model*.safetensors"):
+        if path.name not in files.values():
+            path.unlink()
+    if len(shards) > 1:
+        index = {"metadata": {"total_size": total}, "weight_map": files}
+        (folder / SAFETENSORS_INDEX).write_text(json.dumps(index, indent=1) + "\n")
 
 
-def _split(tensors: Mapping[str, Tensor], shard_bytes: int) -> list[list[str]]:
-    shards: list[list[str]] = [[]]
+def _split(tensors: LazyTensors, shard_bytes: int) -> list[dict[str, Shape]]:
+    shards: list[dict[str, Shape]] = [{}]
     size = 0
     for key in tensors:
-        nbytes = tensors[key].nbytes
-        if shards[-1] and size + nbytes > shard_bytes:
-            shards.append([])
+        what = tensors.what(key)
+        if shards[-1] and size + what.nbytes > shard_bytes:
+            shards.append({})
             size = 0
-        shards[-1].append(key)
-        size += nbytes
+        shards[-1][key] = what
+        size += what.nbytes
     return shards
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], keys: list[str]) -> None:
-    # written beside and renamed: a killed run leaves no half file under the final name
-    part = path.with_suffix(".part")
-    save_file({key: tensors[key].detach().cpu().contiguous() for key in keys}, part, metadata={"format": "pt"})
-    part.replace(path)
+def _is_whole(path: Path, shard: Mapping[str, Shape]) -> bool:
+    # a file has its final name only when all of it was written
+    return path.is_file() and {key: slot.what for key, slot in read_header(path).items()} == shard
 
 
 def _shards(index: Path) -> list[str]:
@@ -108,30 +176,36 @@ def _shards(index: Path) -> list[str]:
 
 
 def _read_files(folder: Path, names: list[str]) -> LazyTensors:
-    makers: dict[str, Callable[[], Tensor]] = {}
+    # one torch file is mapped at a time: what was read of it counts as memory for as long as it is
+    opened = lru_cache(maxsize=1)(_open_torch)
+    entries: dict[str, Lazy] = {}
     for name in names:
         path = folder / name
-        makers |= _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    return LazyTensors(makers)
+        if path.suffix == ".safetensors":
+            slots = read_header(path)
+            entries |= {key: Lazy(what=slot.what, make=partial(read_slot, path, slot)) for key, slot in slots.items()}
+        else:
+            entries |= {
+                key: Lazy(what=shape_of(tensor), make=lambda path=path, key=key: opened(path)[key].clone())
+                for key, tensor in opened(path).items()
+            }
+    return LazyTensors(entries)
 
 
-def _read_safetensors(path: Path) -> dict[str, Callable[[], Tensor]]:
+def _open_torch(path: Path) -> dict[str, Tensor]:
     try:
-        handle = safe_open(path, framework="pt", device="cpu")
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
-    return {key: lambda key=key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118
-
-
-def _read_torch(path: Path) -> dict[str, Callable[[], Tensor]]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: holds more than tensors, and code in a file is never run") from error
     except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{path}: not a whole torch file ({error})") from error
-    return {key: _reader(state, key) for key in state}
 
 
-def _reader(tensors: Mapping[str, Tensor], key: str) -> Callable[[], Tensor]:
-    return lambda: tensors[key]
+def _held(tensor: Tensor) -> Lazy:
+    return Lazy(what=shape_of(tensor), make=lambda: tensor)
+
+
+def _cast(entry: Lazy, dtype: torch.dtype) -> Lazy:
+    if not entry.what.dtype.is_floating_point or entry.what.dtype == dtype:
+        return entry
+    return Lazy(what=replace(entry.what, dtype=dtype), make=lambda: entry.make().to(dtype))

@@ -3,7 +3,7 @@
 Legend: V rows of the vocabulary, D language model width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -35,14 +35,20 @@ def grown(config: Config, tensors: Mapping[str, Tensor], ids: int) -> tuple[Conf
     if ids <= vocab:
         return config, lazily(tensors)
     rows = -(-ids // MULTIPLE) * MULTIPLE
-    changed = {key: _grow(tensors[key], rows) for key in (WORDS, HEAD) if key in tensors}
-    return {**config, "vocab_size": rows}, lazily(tensors).joined(changed)
+    return {**config, "vocab_size": rows}, _each_table(tensors, rows, lambda table_VD: _grow(table_VD, rows))
 
 
 def trimmed(config: Config, tensors: Mapping[str, Tensor], vocab: int) -> tuple[Config, LazyTensors]:
     """Return a language model's config and weights with the first `vocab` rows only."""
-    changed = {key: tensors[key][:vocab].clone() for key in (WORDS, HEAD) if key in tensors}
-    return {**config, "vocab_size": vocab}, lazily(tensors).joined(changed)
+    return {**config, "vocab_size": vocab}, _each_table(tensors, vocab, lambda table_VD: table_VD[:vocab].clone())
+
+
+def _each_table(tensors: Mapping[str, Tensor], rows: int, change: Callable[[Tensor], Tensor]) -> LazyTensors:
+    lazy = lazily(tensors)
+    for key in (WORDS, HEAD):
+        if key in lazy:
+            lazy = lazy.changed(key, (rows, *lazy.what(key).shape[1:]), change)
+    return lazy
 
 
 def _grow(table_VD: Tensor, rows: int) -> Tensor:
