@@ -33,15 +33,18 @@ def load(
     quantize: str | None = None,
     device_map: str | DeviceMap | None = None,
     template: str | None = None,
+    adapter: str | Path | None = None,
 ) -> tuple[LMM, Processor]:
     """Return the model of `source`, in evaluation mode, and its processor.
 
-    source: "pocket" (the model that ships), a run folder, a llava-hf folder or an official LLaVA-NeXT folder.
+    source: "pocket" (the model that ships), a run folder, a llava-hf folder or an official LLaVA-NeXT folder; or a LoRA
+    folder whose config names its base as a local folder.
     dtype: of the weights in memory; by default float32 on a CPU and the stored dtype elsewhere.
     rope_factor: linear position scaling, instead of the checkpoint's own; the context grows by it.
     quantize: "int8" or "int4" for the linear layers of the language model's blocks, as they are read.
     device_map: "auto" or a dict of the language model's modules, to spread it over devices; `device` is not used then.
     template: the name of a prompt template, instead of the one told by the checkpoint.
+    adapter: a LoRA folder to merge into `source`, its base.
 
     Memory holds the model and one tensor. Nothing is downloaded and no code from the folder runs. Raises ValueError for
     an unknown layout, a key that is missing or not supported, weights that do not fit, or a package that is missing.
@@ -49,7 +52,7 @@ def load(
     folder = POCKET if source == "pocket" else Path(source)
     if quantize is not None and device_map is not None:
         raise ValueError("quantize and device_map do not go together: a quantised model is on one device")
-    checkpoint = read_checkpoint(folder)
+    checkpoint = read_checkpoint(folder, None if adapter is None else Path(adapter))
     spec = checkpoint.spec if rope_factor is None else replace(checkpoint.spec, rope_factor=rope_factor)
     spec = spec if template is None else replace(spec, template=template)
     on_cpu = device_map is None and torch.device(device).type == "cpu"

@@ -32,12 +32,14 @@ def convert(
     shard_bytes: int = SHARD_BYTES,
     dtype: str | None = None,
     template: str | None = None,
+    base: Path | None = None,
     report: Callable[[Written], None] = lambda written: None,
 ) -> Checkpoint:
     """Write the checkpoint of folder `source`, whatever its layout, to folder `target` in `layout`; return it.
 
     One tensor is in memory at a time. dtype: of the written weights, by default their own. template: the name of a
-    prompt template, instead of the one that was told by the source. report: called after each weights file.
+    prompt template, instead of the one that was told by the source. base: what `source`, a LoRA folder, is merged
+    into, instead of the folder that its config names. report: called after each weights file.
 
     A run that was cut off goes on with the same command: the file conversion.json in `target`, written first, records
     source and options, and whole weights files are kept. Raises ValueError for an unknown layout, dtype or template, a
@@ -47,8 +49,9 @@ def convert(
         raise ValueError(f"layout {layout!r} is none of {', '.join(WRITERS)}")
     if shard_bytes < 1:
         raise ValueError(f"shard_bytes: expected at least 1, got {shard_bytes}")
-    checkpoint = _changed(read_checkpoint(source), dtype, template)
-    record = record_of(source, layout=layout, dtype=dtype, template=template, shard_bytes=shard_bytes)
+    whole = read_checkpoint(source) if base is None else read_checkpoint(base, adapter=source)
+    checkpoint = _changed(whole, dtype, template)
+    record = record_of(source, base, layout=layout, dtype=dtype, template=template, shard_bytes=shard_bytes)
     resume = _resumes(target, LAST[layout], record)
     target.mkdir(parents=True, exist_ok=True)
     write_json(target / RECORD, record)

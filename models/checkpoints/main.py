@@ -22,11 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Convert a checkpoint folder to another layout. The layout of SOURCE is told by its files.",
     )
     parser.add_argument("layout", choices=LAYOUTS, help="the layout to write")
-    parser.add_argument("source", type=Path, help="a run folder, a llava-hf folder or an official LLaVA-NeXT folder")
+    parser.add_argument("source", type=Path, help="a run folder, llava-hf, official or LoRA folder")
     parser.add_argument("target", type=Path, help="a new or empty folder")
     parser.add_argument("--shard-size", type=_size, default=5 * 10**9, help="largest weights file: 2GB, 500MB (5GB)")
     parser.add_argument("--dtype", choices=DTYPES, help="round the weights to this dtype (default: keep every bit)")
     parser.add_argument("--template", help="prompt template, instead of the one that SOURCE tells")
+    parser.add_argument("--base", type=Path, help="the base of SOURCE, a LoRA folder (default: what its config names)")
     arguments = parser.parse_args(argv)
     # torch and transformers take seconds to load: not for --help
     from models.checkpoints.convert import convert
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             shard_bytes=arguments.shard_size,
             dtype=arguments.dtype,
             template=arguments.template,
+            base=arguments.base,
             report=_show,
         )
     except (ValueError, OSError) as error:

@@ -56,18 +56,23 @@ def is_official(config: Config) -> bool:
     return "mm_vision_tower" in config
 
 
-def read_official(folder: Path) -> Checkpoint:
+def read_official(folder: Path, config: Config | None = None, extra: Mapping[str, Tensor] | None = None) -> Checkpoint:
     """Return the checkpoint of an official folder, its tower inside the weights or in a folder next to them.
+
+    config: instead of the folder's config.json. extra: further tensors by official names, instead of the folder's own:
+    with both, a plain language model's folder is read as the base that an adapter was trained on.
 
     Raises ValueError naming the key or file that is missing or not supported.
     """
-    config, where = read_json(folder / "config.json"), str(folder / "config.json")
+    where = str(folder / "config.json")
+    config = read_json(folder / "config.json") if config is None else config
     check_keys(config, where)
     files = read_files(folder, config)
     check_tokens(config, files.tokenizer, where)
-    tower = find_tower(folder, config, files.tensors)
+    tensors = files.tensors.joined(extra or {})
+    tower = find_tower(folder, config, tensors)
     projector = projector_of(config, tower.spec.width, where)
-    named = _renamed(files.tensors, official_layout(projector)).joined(tower.tensors)
+    named = _renamed(tensors, official_layout(projector)).joined(tower.tensors)
     _check_ends(config, named, where)
     ours: Mapping[str, Tensor] = stack_ends(named)
     own = config.get("anyres", {})
