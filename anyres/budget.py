@@ -58,8 +58,10 @@ def _cap(own: VisualPlan, size: HW, grid: GridSpec, cap: int) -> VisualPlan:
 
 
 def _can_shrink(grid: GridSpec) -> bool:
+    if not grid.layouts or grid.merge == "spatial_maxpool2x2":
+        return False
     # under the released rule only a merged map is resampled
-    return bool(grid.layouts) and (grid.rule == "blog" or grid.merge != "flat")
+    return grid.rule == "blog" or grid.merge != "flat"
 
 
 def _counted(plan: VisualPlan, grid: GridSpec) -> int:

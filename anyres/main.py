@@ -32,8 +32,14 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 with one line on standard error for anything that its user can put right."""
+    words = sys.argv[1:] if argv is None else argv
+    if list(words[:1]) == ["check"]:
+        # planning needs neither torch nor the libraries of encoders
+        from models.encoders.main import main as check
+
+        return check(words[1:])
     try:
-        arguments = split_arguments(sys.argv[1:] if argv is None else argv, known={"--json"})
+        arguments = split_arguments(words, known={"--json"})
         for composed in compose("plan", arguments.overrides):
             config = build(PlanConfig, composed.mapping)
             text = report(arguments.bare, config, as_json="--json" in arguments.flags)
@@ -95,10 +101,10 @@ def read_input(word: str) -> Input:
 
 def plan_inputs(inputs: Sequence[Input], config: PlanConfig, together: bool) -> list[PlannedMedium]:
     """Return the inputs planned and priced: each as if alone, or together as one prompt, within the budget if any."""
-    grid = config.spec.grid_among(len(inputs) if together else 1)
-    tile = config.encoder.tile
     clips = {one.name: _plan_clip(one.clip, config) for one in inputs if one.clip is not None}
     sizes = [one.size for one in inputs if one.clip is None]
+    grid = config.spec.grid_among(len(sizes) if together else 1)
+    tile = config.encoder.tile
     if config.budget is None:
         images = tuple(plan_image(size, grid, tile) for size in sizes)
     else:
@@ -199,7 +205,8 @@ def _one_prompt(inputs: Sequence[Input], media: Sequence[PlannedMedium], config:
     if len(media) < 2 and config.budget is None:
         return ""
     how = ""
-    if not together and config.spec.grid_among(len(inputs)) != config.grid:
+    images = sum(one.clip is None for one in inputs)
+    if not together and config.spec.grid_among(images) != config.grid:
         media = plan_inputs(inputs, config, together=True)
         how = ", each image padded to one view (together=true)"
     tokens = sum(medium.plan.num_tokens for medium in media)

@@ -71,9 +71,9 @@ class ModelSpec:
     rope_factor: float = 1.0
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 
-    def grid_among(self, media: int) -> GridSpec:
-        """Return how an image is planned that shares its prompt with others, `media` in all; 1 for an image alone."""
-        if media == 1 or self.several == "grid":
+    def grid_among(self, images: int) -> GridSpec:
+        """Return how an image is planned that is one of `images` in its prompt, clips aside."""
+        if images <= 1 or self.several == "grid":
             return self.grid
         return GridSpec(layouts=(), overview="pad", merge=self.grid.merge)
 

@@ -94,7 +94,9 @@ def test_the_small_image_keeps_its_tokens() -> None:
     assert sum(plan.num_tokens for plan in plans) <= 2600
 
 
-@pytest.mark.parametrize("grid", [GridSpec(overview="pad"), replace(FIVE, merge="flat")])
+@pytest.mark.parametrize(
+    "grid", [GridSpec(overview="pad"), replace(FIVE, merge="flat"), replace(FIVE, merge="spatial_maxpool2x2")]
+)
 def test_what_has_no_map_cannot_be_lowered(grid: GridSpec) -> None:
     own = 2 * plan_image(HW(480, 640), grid, CLIP).num_tokens
     with pytest.raises(ValueError, match=f"possible is {own:,} "):
