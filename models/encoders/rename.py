@@ -1,6 +1,6 @@
-"""The same tower under three naming schemes: transformers (CLIP, SigLIP), open_clip's ViT, timm's ViT.
+"""The same tower under three naming schemes: transformers (CLIP, SigLIP, DINOv2), open_clip's ViT, timm's ViT.
 
-Every function takes and returns a state dict of one tower, without outer prefixes, and is the inverse of its twin;
+Every function takes and returns a state dict of one tower, without outer prefixes; one with a twin is its inverse;
 queries, keys and values are three tensors in transformers and one in the others. Keys that a tower of ours does not
 have (projections, pooling heads) are dropped on the way to transformers' names; other unknown keys are an error.
 """
@@ -8,6 +8,7 @@ have (projections, pooling heads) are dropped on the way to transformers' names;
 from collections.abc import Mapping
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -44,6 +45,26 @@ _SIGLIP_INNER = {
     "mlp.fc1": "mlp.fc1",
     "mlp.fc2": "mlp.fc2",
 }
+# transformers -> timm
+_DINOV2_OUTER = {
+    "embeddings.cls_token": "cls_token",
+    "embeddings.register_tokens": "reg_token",
+    "embeddings.position_embeddings": "pos_embed",
+    "embeddings.patch_embeddings.projection.weight": "patch_embed.proj.weight",
+    "embeddings.patch_embeddings.projection.bias": "patch_embed.proj.bias",
+    "layernorm.weight": "norm.weight",
+    "layernorm.bias": "norm.bias",
+}
+_DINOV2_INNER = {
+    "attention.o_proj": "attn.proj",
+    "layer_scale1.lambda1": "ls1.gamma",
+    "layer_scale2.lambda1": "ls2.gamma",
+    "mlp.down_proj": "mlp.fc2",
+}
+_DINOV2_JOINED = {
+    "attention.q_proj": ("attn.qkv", ("attention.q_proj", "attention.k_proj", "attention.v_proj")),
+    "mlp.gate_proj": ("mlp.fc1", ("mlp.gate_proj", "mlp.up_proj")),
+}
 _HF_BLOCKS = "encoder.layers."
 _QKV = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 
@@ -72,6 +93,38 @@ def timm_to_hf_siglip(state: Mapping[str, Tensor]) -> State:
     renamed = _to_hf(kept, _SIGLIP_OUTER, _SIGLIP_INNER, "blocks.", "attn.qkv.{}")
     renamed["embeddings.position_embedding.weight"] = renamed["embeddings.position_embedding.weight"][0]
     return renamed
+
+
+def hf_dinov2_to_timm(state: Mapping[str, Tensor]) -> State:
+    """Return the state of a timm DINOv2 from that of a Dinov2Model or Dinov2WithRegistersModel.
+
+    timm adds no position to the class token of towers with registers: it is added to the token itself here. The mask
+    token, which only training reads, is dropped.
+    """
+    renamed = {_DINOV2_OUTER[key]: value for key, value in state.items() if key in _DINOV2_OUTER}
+    for key in state:
+        if not key.startswith("encoder.layer."):
+            continue
+        number, part, kind = _block_key(key, "encoder.layer.")
+        there, here = f"blocks.{number}.", f"encoder.layer.{number}."
+        if part in _DINOV2_JOINED:
+            name, parts = _DINOV2_JOINED[part]
+            renamed[f"{there}{name}.{kind}"] = torch.cat([state[f"{here}{piece}.{kind}"] for piece in parts])
+        elif f"{part}.{kind}" in _DINOV2_INNER:
+            renamed[there + _DINOV2_INNER[f"{part}.{kind}"]] = state[key]
+        elif part not in ("attention.k_proj", "attention.v_proj", "mlp.up_proj"):
+            renamed[f"{there}{_DINOV2_INNER.get(part, part)}.{kind}"] = state[key]
+    if "reg_token" in renamed:
+        renamed["cls_token"] = renamed["cls_token"] + renamed["pos_embed"][:, :1]
+        renamed["pos_embed"] = renamed["pos_embed"][:, 1:]
+    return renamed
+
+
+def naflex_to_siglip(state: Mapping[str, Tensor], patch_px: int) -> State:
+    """Return the state of a SiglipVisionModel from that of a NaFlex Siglip2VisionModel: equal at the trained size."""
+    key = "embeddings.patch_embedding.weight"
+    conv = rearrange(state[key], "d (y x c) -> d c y x", y=patch_px, x=patch_px)
+    return {**state, key: conv}
 
 
 def _from_hf(
