@@ -99,19 +99,22 @@ class AskConfig:
     """anyres-ask: a model, how media are looked at, and how answers are written.
 
     source: "pocket" or a checkpoint folder. grid, video: settings that replace the model's own, whole or by key; None
-    for its own. rope_factor: "auto" for what the prompt needs.
+    for its own. rope_factor: "auto" for what the prompt needs. times: None for as the model was trained. budget: the
+    most tokens of a prompt, or None. stop: strings that end an answer.
     """
 
     source: str
     device: str
     rope_factor: float | Literal["auto"]
     reader: Literal["auto", "decord", "pyav"]
-    times: bool
     history: bool
     max_new_tokens: int
     temperature: float
     top_p: float
     seed: int
+    times: bool | None = None
+    budget: int | None = None
+    stop: tuple[str, ...] = ()
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
 
@@ -120,6 +123,10 @@ class AskConfig:
             raise ValueError(f"max_new_tokens: expected at least 1, got {self.max_new_tokens}")
         if self.temperature < 0:
             raise ValueError(f"temperature: expected at least 0, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p: expected more than 0 and at most 1, got {self.top_p}")
+        if self.budget is not None and self.budget < 1:
+            raise ValueError(f"budget: expected at least 1 token, or null for none, got {self.budget}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,19 @@ L sequence, C channels, H W pixels.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from kernels.pack.op import pack
 from models.batch import Batch
+from models.generation import Sampling, Stopped, write
+from models.prefix import Prefix, common, from_cache
 
 
 class LMM(nn.Module):
@@ -60,17 +64,43 @@ class LMM(nn.Module):
         placed_BLD = tokens_TD[batch.visual_BL.clamp(min=0)]
         return torch.where((batch.visual_BL >= 0)[..., None], placed_BLD, embeds_BLD)
 
-    def forward(self, batch: Batch, features_NPE: Tensor | None = None) -> CausalLMOutputWithPast:
+    def forward(
+        self, batch: Batch, features_NPE: Tensor | None = None, prefix: Prefix | None = None
+    ) -> CausalLMOutputWithPast:
         """Return the language model's output for a batch; loss is left to the caller.
 
-        features_NPE: what `encode` gave for the batch's pixels, when it is already known.
+        features_NPE: what `encode` gave for the batch's pixels, when it is already known. prefix: what all rows begin
+        with; the output is that of the positions behind it.
         """
+        embeds_BLD, attention_BL, positions_BL = self._inputs(batch, features_NPE, prefix)
         return self.llm(
-            inputs_embeds=self.embed(batch, features_NPE),
-            attention_mask=batch.attention_BL,
-            position_ids=positions(batch.attention_BL),
-            use_cache=False,
+            inputs_embeds=embeds_BLD,
+            attention_mask=attention_BL,
+            position_ids=positions_BL,
+            past_key_values=None if prefix is None else prefix.cache(len(embeds_BLD)),
+            use_cache=prefix is not None,
         )
+
+    @torch.no_grad()
+    def prefix(self, batch: Batch, features_NPE: Tensor | None = None, length: int | None = None) -> Prefix:
+        """Return what the language model keeps of the beginning that all rows of a batch have in common.
+
+        length: of the first row's beginning, instead of the longest common one. Raises ValueError for a batch whose
+        rows have nothing in common.
+        """
+        length = common(batch) if length is None else length
+        if length < 1:
+            raise ValueError(f"prefix: the {len(batch.ids_BL)} rows of the batch begin with nothing in common")
+        ids_P, visual_P = batch.ids_BL[0, :length], batch.visual_BL[0, :length]
+        first = replace(batch, ids_BL=ids_P[None], visual_BL=visual_P[None], attention_BL=torch.ones_like(ids_P)[None])
+        cache = DynamicCache()
+        self.llm(
+            inputs_embeds=self.embed(first, features_NPE),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return from_cache(cache, ids_P, visual_P)
 
     @torch.inference_mode()
     def generate(
@@ -79,27 +109,58 @@ class LMM(nn.Module):
         max_new_tokens: int,
         *,
         stop_ids: Sequence[int] = (),
+        stopped: Stopped | None = None,
         temperature: float = 0.0,
         top_p: float = 1.0,
+        generator: torch.Generator | None = None,
         streamer: BaseStreamer | None = None,
         features_NPE: Tensor | None = None,
+        prefix: Prefix | None = None,
+        cache: DynamicCache | None = None,
     ) -> Tensor:
-        """Return new ids [B, <= max_new_tokens], each row closed by a stop id and filled with it after that.
+        """Return new ids [B, <= max_new_tokens], each row filled after its end with the first stop id, or 0.
 
-        temperature 0 is greedy; above it, sampling uses torch's global generator. Without stop ids every row has
-        max_new_tokens. streamer: gets each new id (one row only).
+        A row ends with a stop id, or where `stopped` says so of its new ids (Processor.stopper). temperature 0 is
+        greedy; above it, tokens are drawn with `generator`, of the model's device. streamer: gets each new id (one row
+        only). prefix: what all rows begin with, already read. cache: what to go on with, beginning with the prefix,
+        instead of a new one.
         """
-        left = batch.left_padded()
-        sampling = {"temperature": temperature, "top_p": top_p, "top_k": 0} if temperature > 0 else {}
-        return self.llm.generate(
-            inputs_embeds=self.embed(left, features_NPE),
-            attention_mask=left.attention_BL,
-            max_new_tokens=max_new_tokens,
-            do_sample=temperature > 0,
-            eos_token_id=list(stop_ids) or None,
-            pad_token_id=stop_ids[0] if stop_ids else 0,
-            streamer=streamer,
-            **sampling,
+        if streamer is not None and len(batch.ids_BL) > 1:
+            raise ValueError(f"generate: a streamer follows one row, the batch has {len(batch.ids_BL)}")
+        embeds_BLD, attention_BL, positions_BL = self._inputs(batch, features_NPE, prefix, left=True)
+        if cache is None:
+            cache = DynamicCache() if prefix is None else prefix.cache(len(embeds_BLD))
+        ids_BN = write(
+            self.llm,
+            embeds_BLD,
+            attention_BL,
+            positions_BL,
+            max_new_tokens,
+            cache=cache,
+            sampling=Sampling(temperature=temperature, top_p=top_p, generator=generator),
+            stop_ids=stop_ids,
+            stopped=stopped,
+            emit=None if streamer is None else streamer.put,
+        )
+        if streamer is not None:
+            streamer.end()
+        return ids_BN
+
+    def _inputs(
+        self, batch: Batch, features_NPE: Tensor | None, prefix: Prefix | None, left: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return inputs [B, L, D] and positions [B, L] behind the prefix, and the attention mask [B, P + L]."""
+        rest = batch if prefix is None else prefix.rest(batch)
+        rest = rest.left_padded() if left else rest
+        shown = features_NPE if rest.table.num_tokens else None
+        embeds_BLD = self.embed(rest, shown)
+        if prefix is None:
+            return embeds_BLD, rest.attention_BL, positions(rest.attention_BL)
+        read_BP = rest.attention_BL.new_ones(len(embeds_BLD), prefix.length)
+        return (
+            embeds_BLD,
+            torch.cat([read_BP, rest.attention_BL], dim=1),
+            positions(rest.attention_BL) + prefix.length,
         )
 
 

@@ -15,18 +15,21 @@ from PIL.Image import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from anyres.geometry import HW
 from anyres.grid import GridSpec
 from anyres.lower import lower
 from anyres.pixels import Frame, open_image, render
-from anyres.plan import VisualPlan, plan_image
+from anyres.plan import VisualPlan
 from models.batch import Batch
 from models.example import PLACEHOLDER, Example
+from models.generation import Stopped
+from models.looks import one_image, plan_medium, plans_within
 from models.prompt.expand import IGNORED, TEXT, PromptPlan, expand
+from models.prompt.labels import Labels, learn, learned_ids, mask
 from models.prompt.templates import template
+from models.prompt.times import announce
 from models.spec import ModelSpec
+from models.stop import StopStrings, earliest
 from video.clip import VideoClip, VideoSpec
-from video.plan import plan_clip
 
 if TYPE_CHECKING:
     from models.example import Medium
@@ -37,13 +40,17 @@ FILLER_ID = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
-    """One example, ready to be batched. pack_first: see Batch; exact: whether packing first gives the same tokens."""
+    """One example, ready to be batched.
+
+    pack_first: see Batch; exact: whether packing first gives the same tokens. times: whether its clips are announced.
+    """
 
     plans: tuple[VisualPlan, ...]
     prompt: PromptPlan
     pixels_NCHW: Tensor
     pack_first: bool
     exact: bool
+    times: bool
 
     @property
     def num_visual(self) -> int:
@@ -52,9 +59,13 @@ class Prepared:
 
 
 class Processor:
-    """Turns examples into what a model of `spec` reads, and its ids into text. Holds no weights."""
+    """Turns examples into what a model of `spec` reads, and its ids into text. Holds no weights.
 
-    def __init__(self, spec: ModelSpec, tokenizer: Tokenizer) -> None:
+    labels: what is learned of a conversation: its "answers" and their ends, or what the "released" training code
+    learns ("released_old": its preference training); models.prompt.labels.
+    """
+
+    def __init__(self, spec: ModelSpec, tokenizer: Tokenizer, labels: Labels = "answers") -> None:
         self.spec, self.tokenizer, self.template = spec, tokenizer, template(spec.template)
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -63,47 +74,83 @@ class Processor:
         if spec.tokenization == "transformers" and self.image_id is None:
             raise ValueError(f"tokenizer: tokenization 'transformers' needs the special token {PLACEHOLDER}")
         stop = self.encode(self.template.stop) if self.template.stop else self.encode(self.template.answer_close)
-        # a marker of several tokens does not stop generation; decode cuts there
+        # a marker of several tokens is no stop id: `stopper` looks for its text
         self.stop_ids = tuple(stop) if len(stop) == 1 else ()
+        self.mask = mask(labels, spec.template)
+        self.learned = learned_ids(self.mask, self.encode)
+        for text in filter(None, spec.around):
+            if len(self.encode(text)) != 1:
+                raise ValueError(
+                    f"tokenizer: expected {text!r} round a medium to be one token, got {self.encode(text)}"
+                )
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; special tokens in it are recognised, none is added."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
-    def decode(self, ids: Sequence[int] | Tensor) -> str:
-        """Return the text of an answer's ids, up to the first stop id or stop string, without special tokens."""
-        kept: list[int] = []
+    def decode(self, ids: Sequence[int] | Tensor, stop: Sequence[str] = ()) -> str:
+        """Return the text of an answer's ids, up to the first stop id or stop string, without special tokens.
+
+        stop: strings that end an answer, beside the template's own marker.
+        """
+        text = self.tokenizer.decode(self.written(ids, stop), skip_special_tokens=True)
+        return text[: earliest(text, self.stops(stop))].strip()
+
+    def written(self, ids: Sequence[int] | Tensor, stop: Sequence[str] = ()) -> list[int]:
+        """Return an answer's ids up to its first stop id, or up to the id that completes a stop string."""
+        stopped, kept = self.stopper(stop), []
         for token in ids.tolist() if isinstance(ids, Tensor) else ids:
             if token in self.stop_ids:
                 break
             kept.append(token)
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
-        return text.split(self.template.stop)[0].strip() if self.template.stop else text.strip()
+            if stopped is not None and stopped(kept):
+                break
+        return kept
+
+    def stops(self, stop: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the strings that end an answer; ValueError for an empty one."""
+        if "" in stop:
+            raise ValueError("stop: expected strings of at least one character, got an empty one")
+        return tuple(filter(None, (self.template.stop, *stop)))
+
+    def stopper(self, stop: Sequence[str] = ()) -> Stopped | None:
+        """Return what tells whether an answer's ids reached a stop string, for LMM.generate; None where ids suffice."""
+        one_token = len(self.stop_ids) == 1 and not stop
+        return None if one_token or not self.stops(stop) else StopStrings(self.tokenizer, self.stops(stop))
 
     def plan(
         self, medium: Medium, *, grid: GridSpec | None = None, video: VideoSpec | None = None, alone: bool = True
     ) -> VisualPlan:
         """Return the plan of an upright image or of a clip's frames, by the given settings or the model's own.
 
-        alone: whether it is the only medium of its prompt; the model's own settings may depend on it.
+        alone: whether it is the only image of its prompt (clips aside); the model's own settings may depend on it.
         """
-        tile = self.spec.encoder.tile
-        if isinstance(medium, Image):
-            own = self.spec.grid if alone or self.spec.several == "grid" else _padded(self.spec.grid)
-            return plan_image(HW(medium.height, medium.width), grid or own, tile)
-        frames, height, width = medium.frames_FHWC.shape[:3]
-        return plan_clip(HW(height, width), frames, video or self.spec.video, tile)
+        return plan_medium(medium, self.spec, grid, video, alone)
 
-    def prepare(self, example: Example, *, grid: GridSpec | None = None, video: VideoSpec | None = None) -> Prepared:
-        """Return an example planned, tokenised and rendered; grid and video replace the model's own settings.
+    def prepare(
+        self,
+        example: Example,
+        *,
+        grid: GridSpec | None = None,
+        video: VideoSpec | None = None,
+        times: bool | None = None,
+        budget: int | None = None,
+    ) -> Prepared:
+        """Return an example planned, tokenised and rendered; grid, video and times replace the model's own settings.
 
+        budget: the most positions of the whole prompt: images share what text and clips leave, clips are not shrunk.
         A conversation that ends with a user turn gets a generation prompt. Raises ValueError naming the example when
-        placeholders and media differ in number or the prompt is longer than the context.
+        placeholders and media differ in number, or the prompt is longer than the context or cannot meet the budget.
         """
         media = [open_image(medium) if isinstance(medium, Image) else medium for medium in example.media]
-        plans = tuple(self.plan(medium, grid=grid, video=video, alone=len(media) == 1) for medium in media)
+        times = self.spec.times if times is None else times
         try:
-            prompt = self._expand(example, plans)
+            if budget is None:
+                plans = tuple(self.plan(medium, grid=grid, video=video, alone=one_image(media)) for medium in media)
+            else:
+                text = self.text_tokens(example, times)
+                plans = plans_within(media, self.spec, grid, video, text, budget)
+            prompt = self._expand(example, [plan.num_tokens for plan in plans], times, self.spec.context)
         except ValueError as error:
             raise ValueError(f"example {example.id}: {error}") from error
         pooled_first = (video or self.spec.video).pool_before_projector
@@ -116,7 +163,13 @@ class Processor:
                 (pooled_first and isinstance(medium, VideoClip)) or not _resamples(plan)
                 for plan, medium in zip(plans, media, strict=True)
             ),
+            times=times,
         )
+
+    def text_tokens(self, example: Example, times: bool | None = None) -> int:
+        """Return the length of a prompt without its visual tokens, however long."""
+        told = self.spec.times if times is None else times
+        return len(self._expand(example, [0] * len(example.media), told, None).ids)
 
     def reprompt(self, prepared: Prepared, example: Example) -> Prepared:
         """Return another conversation about the media of `prepared`, which are not planned or rendered again.
@@ -124,7 +177,9 @@ class Processor:
         A batch of such examples encodes and packs the media once. Raises ValueError as `prepare` does.
         """
         try:
-            return replace(prepared, prompt=self._expand(example, prepared.plans))
+            num_tokens = [plan.num_tokens for plan in prepared.plans]
+            prompt = self._expand(example, num_tokens, prepared.times, self.spec.context)
+            return replace(prepared, prompt=prompt)
         except ValueError as error:
             raise ValueError(f"example {example.id}: {error}") from error
 
@@ -159,17 +214,22 @@ class Processor:
         """Return examples prepared and collated."""
         return self.collate([self.prepare(example, grid=grid, video=video) for example in examples])
 
-    def _expand(self, example: Example, plans: Sequence[VisualPlan]) -> PromptPlan:
+    def _expand(self, example: Example, num_tokens: Sequence[int], times: bool, context: int | None) -> PromptPlan:
         if not example.turns:
             raise ValueError("expected at least one turn, got none")
+        turns = announce(example.turns, example.media) if times else example.turns
+        medium = PLACEHOLDER.join(self.spec.around)
+        turns = [replace(turn, text=turn.text.replace(PLACEHOLDER, medium)) for turn in turns]
+        rendered = self.template.render(turns, add_generation_prompt=turns[-1].role == "user")
         return expand(
-            self.template.render(example.turns, add_generation_prompt=example.turns[-1].role == "user"),
-            [plan.num_tokens for plan in plans],
+            learn(rendered, self.template, self.mask),
+            num_tokens,
             encode=self.encode,
             image_id=FILLER_ID if self.image_id is None else self.image_id,
             bos_id=self.bos_id,
             tokenization=self.spec.tokenization,
-            context=self.spec.context,
+            context=context,
+            learned=self.learned,
         )
 
     def _render(self, plans: Sequence[VisualPlan], media: Sequence[Medium]) -> Tensor:
@@ -183,10 +243,6 @@ class Processor:
 
 def _frames(medium: Medium) -> Sequence[Frame]:
     return [medium] if isinstance(medium, Image) else list(medium.frames_FHWC)
-
-
-def _padded(grid: GridSpec) -> GridSpec:
-    return GridSpec(layouts=(), overview="pad", merge=grid.merge)
 
 
 def _resamples(plan: VisualPlan) -> bool:

@@ -1,6 +1,6 @@
 """Turn a rendered prompt into token ids, with each "<image>" replaced by as many positions as its medium has tokens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +38,7 @@ def expand(
     bos_id: int | None,
     tokenization: Tokenization = "official",
     context: int | None = None,
+    learned: Collection[int] = (),
 ) -> PromptPlan:
     """Return the ids, labels and visual indices of a prompt whose i-th medium has num_tokens[i] packed tokens.
 
@@ -45,7 +46,7 @@ def expand(
     bos_id: put in front once, unless the text already begins with it; None for tokenizers without one.
     tokenization: "official" tokenises the pieces of text between placeholders separately; "transformers" tokenises the
     whole string with "<image>" as the special token `image_id`. The two differ where a tokenizer treats the start of a
-    text specially. context: the most positions the model reads.
+    text specially. context: the most positions the model reads. learned: ids that are learned wherever they stand.
 
     Raises ValueError when placeholders and media differ in number, or when the prompt is longer than the context.
     """
@@ -67,7 +68,7 @@ def expand(
             f"prompt needs {length} positions ({sum(num_tokens)} visual, {length - sum(num_tokens)} text), "
             f"but the model reads at most {context}"
         )
-    return _join(pieces, num_tokens, image_id)
+    return _join(pieces, num_tokens, image_id, frozenset(learned))
 
 
 def _by_piece(rendered: Rendered, encode: Encode) -> list[list[_Token]]:
@@ -123,14 +124,16 @@ def _clip(span: Span, start: int, stop: int) -> Span:
     return Span(max(span.start, start) - start, min(span.stop, stop) - start)
 
 
-def _join(pieces: Sequence[Sequence[_Token]], num_tokens: Sequence[int], image_id: int) -> PromptPlan:
+def _join(
+    pieces: Sequence[Sequence[_Token]], num_tokens: Sequence[int], image_id: int, learned: frozenset[int]
+) -> PromptPlan:
     ids: list[int] = []
     labels: list[int] = []
     visual: list[int] = []
     placed = 0
     for index, piece in enumerate(pieces):
         ids += [token.id for token in piece]
-        labels += [token.id if token.trained else IGNORED for token in piece]
+        labels += [token.id if token.trained or token.id in learned else IGNORED for token in piece]
         visual += [TEXT] * len(piece)
         if index < len(num_tokens):
             count = num_tokens[index]

@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+import torch
 
 from anyres.grid import GridSpec
 from anyres.plan import VisualPlan
 from models.example import PLACEHOLDER, Example, Turn
 from models.lmm import LMM
-from models.processor import Processor
+from models.looks import one_image
+from models.processor import Prepared, Processor
+from models.prompt.template import place_media
+from models.serve.memory import Memory
 from models.serve.stream import TextStreamer
 from video.budget import rope_factor
-from video.clip import VideoClip, VideoSpec
-from video.sampling import time_instruction
+from video.clip import VideoSpec
 
 if TYPE_CHECKING:
     from models.example import Medium
@@ -28,18 +30,23 @@ QUESTION_SHARE, ANSWER_SHARE = 8, 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How media are looked at. grid, video: None for the model's own. times: tell when the frames of clips are."""
+    """How media are looked at. grid, video, times: None for the model's own.
+
+    times: tell when the frames of clips are. budget: the most tokens of a prompt; images share what the rest leaves.
+    """
 
     grid: GridSpec | None = None
     video: VideoSpec | None = None
-    times: bool = False
+    times: bool | None = None
+    budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer and what it cost. visual, prompt: visual and text tokens read; answered: tokens written.
+    """An answer and what it cost. visual, prompt: visual and text tokens of the prompt; answered: tokens written.
 
-    limit: the most tokens that could be written; cut: it ended the answer.
+    reused: tokens of the prompt that the language model had read for an earlier question. limit: the most tokens that
+    could be written; cut: it ended the answer.
     """
 
     question: str
@@ -49,6 +56,7 @@ class Answer:
     answered: int
     limit: int
     seconds: float
+    reused: int = 0
     unknown_words: tuple[str, ...] = ()
 
     @property
@@ -59,7 +67,11 @@ class Answer:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Session:
-    """A conversation about media. history: earlier questions and answers stay in the prompt."""
+    """A conversation about media. history: earlier questions and answers stay in the prompt.
+
+    Tiles are encoded once, and of a prompt only what no earlier prompt began with is read. stop: strings that end an
+    answer, beside the model's own marker. seed: of the draws, with a temperature.
+    """
 
     model: LMM
     processor: Processor
@@ -68,83 +80,101 @@ class Session:
     max_new_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
     history: bool = True
     turns: list[Turn] = field(default_factory=list)
-    features_NPE: Tensor | None = None
+    memory: Memory = field(default_factory=Memory)
+    generator: torch.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator(self.model.device).manual_seed(self.seed)
 
     @property
     def plans(self) -> tuple[VisualPlan, ...]:
-        """Return the plan of every medium."""
-        return plans(self.processor, self.media, self.look)
+        """Return the plan of every medium: that of the last question, or what it is without one."""
+        asked = self.memory.prepared
+        return plans(self.processor, self.media, self.look) if asked is None else asked.plans
 
-    def ask(self, question: str, emit: Callable[[str], None] | None = None) -> Answer:
+    @property
+    def video(self) -> VideoSpec:
+        """Return the settings that clips are read with."""
+        return self.look.video or self.processor.spec.video
+
+    def ask(self, question: str, emit: Callable[[str], None] | None = None, media: Sequence["Medium"] = ()) -> Answer:
         """Return the model's answer; `emit` gets its text piece by piece while it is written.
 
-        Raises ValueError when the prompt is longer than the context: nothing is cut off.
+        media: shown with this question, in addition to those before; they stay. Raises ValueError when the prompt is
+        longer than the context or the budget: nothing is cut off, and the session stays as it was.
         """
         started = time.perf_counter()
-        text = question if self.turns else with_media(question, self.media, self.look)
+        shown = (*self.media, *media)
+        text = with_media(question, len(media) if self.turns else len(shown))
         turns = (*self.turns, Turn(role="user", text=text))
-        example = Example(id="question", media=self.media, turns=turns)
-        prepared = self.processor.prepare(example, grid=self.look.grid, video=self.look.video)
-        batch = self.processor.collate([prepared]).to(self.model.device)
-        if self.features_NPE is None:
-            self.features_NPE = self._encode(batch.pixels_NCHW)
-        streamer = TextStreamer(self.processor.decode, self.processor.template.stop, emit) if emit else None
-        limit = min(self.max_new_tokens, self.processor.spec.context - len(prepared.prompt.ids))
+        prepared = self._prepare(Example(id="question", media=shown, turns=turns))
+        length = len(prepared.prompt.ids)
+        limit = min(self.max_new_tokens, self.processor.spec.context - length)
         if limit < 1:
-            raise ValueError(
-                f"the prompt fills the context: {len(prepared.prompt.ids)} of {self.processor.spec.context} positions"
-            )
+            raise ValueError(f"the prompt fills the context: {length} of {self.processor.spec.context} positions")
+        batch = self.processor.collate([prepared]).to(self.model.device)
+        known = self.memory.recall(self.model, prepared, batch)
         ids_L = self.model.generate(
             batch,
             limit,
             stop_ids=self.processor.stop_ids,
+            stopped=self.processor.stopper(self.stop),
             temperature=self.temperature,
             top_p=self.top_p,
-            streamer=streamer,
-            features_NPE=self.features_NPE,
-        )[0].tolist()
-        answer = self.processor.decode(ids_L)
+            generator=self.generator,
+            streamer=self._streamer(emit),
+            features_NPE=known.features_NPE,
+            prefix=known.prefix,
+            cache=known.cache,
+        )[0]
+        self.memory = known.after(prepared, batch, ids_L)
+        self.media = shown
+        answer = self.processor.decode(ids_L, self.stop)
         if self.history:
             self.turns = [*turns, Turn(role="assistant", text=answer)]
-        written = [token for token in ids_L if token not in self.processor.stop_ids]
         return Answer(
             question=question,
             text=answer,
             visual=prepared.num_visual,
-            prompt=len(prepared.prompt.ids) - prepared.num_visual,
-            answered=len(written),
+            prompt=length - prepared.num_visual,
+            answered=len(self.processor.written(ids_L, self.stop)),
             limit=limit,
             seconds=time.perf_counter() - started,
+            reused=0 if known.prefix is None else known.prefix.length,
             unknown_words=unknown_words(self.processor, question),
         )
 
-    def _encode(self, pixels_NCHW: Tensor) -> Tensor:
-        import torch
+    def _prepare(self, example: Example) -> Prepared:
+        """Return the question prepared; media that were prepared before are not planned and rendered again."""
+        before, budget = self.memory.prepared, self.look.budget
+        if before is not None and len(before.plans) == len(example.media):
+            again = self.processor.reprompt(before, example)
+            if budget is None or len(again.prompt.ids) <= budget:
+                return again
+        look = self.look
+        return self.processor.prepare(example, grid=look.grid, video=look.video, times=look.times, budget=budget)
 
-        with torch.inference_mode():
-            return self.model.encode(pixels_NCHW)
+    def _streamer(self, emit: Callable[[str], None] | None) -> TextStreamer | None:
+        if emit is None:
+            return None
+        return TextStreamer(lambda ids: self.processor.decode(ids, self.stop), self.processor.stops(self.stop), emit)
 
 
-def with_media(question: str, media: Sequence["Medium"], look: Look) -> str:
-    """Return the first user turn: a placeholder line for each medium, then the question.
+def with_media(question: str, num_media: int) -> str:
+    """Return a user turn: a placeholder line for each medium, then the question.
 
     A question that holds placeholders itself is taken as it is.
     """
-    if PLACEHOLDER in question:
-        return question
-    lines = []
-    for medium in media:
-        lines.append(PLACEHOLDER)
-        if look.times and isinstance(medium, VideoClip):
-            lines.append(time_instruction(medium.meta.duration_s, medium.times_F.tolist()))
-    return "\n".join([*lines, question])
+    return question if PLACEHOLDER in question else place_media(question, num_media)
 
 
 def plans(processor: Processor, media: Sequence["Medium"], look: Look) -> tuple[VisualPlan, ...]:
     """Return the plan of every medium; no weights are needed."""
-    alone = len(media) == 1
+    alone = one_image(media)
     return tuple(processor.plan(medium, grid=look.grid, video=look.video, alone=alone) for medium in media)
 
 
@@ -160,12 +190,11 @@ def needed_factor(
     visual = sum(plan.num_tokens for plan in plans(processor, media, look))
     text = spec.llm.context // QUESTION_SHARE
     if question is not None:
-        turn = Turn(role="user", text=with_media(question, media, look))
-        rendered = processor.template.render((turn,), add_generation_prompt=True).text
-        # text between media is tokenised in pieces, and a first token may be added
-        text = len(processor.encode(rendered)) + 1 + len(media)
+        turn = Turn(role="user", text=with_media(question, len(media)))
+        text = processor.text_tokens(Example(id="question", media=tuple(media), turns=(turn,)), look.times)
+    need = visual + text if look.budget is None else min(visual + text, look.budget)
     answer = min(max_new_tokens, spec.llm.context // ANSWER_SHARE)
-    return max(spec.rope_factor, rope_factor(visual + text + answer, spec.llm.context))
+    return max(spec.rope_factor, rope_factor(need + answer, spec.llm.context))
 
 
 def unknown_words(processor: Processor, question: str) -> tuple[str, ...]:

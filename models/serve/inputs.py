@@ -50,6 +50,22 @@ def split_inputs(words: Sequence[str]) -> Inputs:
     return Inputs(paths=paths, question=questions[0] if questions else None)
 
 
+def split_line(line: str) -> Inputs:
+    """Return the media files that a typed line begins with, and the question behind them.
+
+    Only words that are existing files count. Raises ValueError for files without a question.
+    """
+    paths: list[Path] = []
+    rest = line.strip()
+    while rest and _is_file(rest.split()[0]):
+        word = rest.split()[0]
+        paths.append(Path(word))
+        rest = rest[len(word) :].strip()
+    if not rest:
+        raise ValueError(f"{', '.join(map(str, paths))}: a question is missing behind the file")
+    return Inputs(paths=tuple(paths), question=rest)
+
+
 def open_medium(path: Path, video: VideoSpec, backend: Backend = "auto") -> "Medium":
     """Return an upright image, or the frames of a clip that `video` asks for; what a file is, its content tells.
 

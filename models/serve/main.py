@@ -12,10 +12,12 @@ from conf.arguments import split_arguments
 from conf.build import build
 from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
 from conf.schema import AskConfig
-from models.serve.inputs import Inputs, split_inputs
+from models.serve.inputs import Inputs, split_inputs, split_line
 
 if TYPE_CHECKING:
+    from models.example import Medium
     from models.serve.ask import Session
+    from video.clip import VideoSpec
 
 T = TypeVar("T")
 
@@ -51,34 +53,42 @@ def _run(inputs: Inputs, config: AskConfig, composed: Composed, as_json: bool) -
     from models.serve.report import json_answer, media_lines, tokens_line
 
     session = open_session(inputs, config, composed.chosen)
+    paths = list(inputs.paths)
     if not as_json and inputs.question is None:
-        print("\n".join(media_lines(session, inputs.paths)), "\nask; Ctrl-D ends", sep="")
-    for question in [inputs.question] if inputs.question else _questions(prompt="" if as_json else "\n> "):
+        print("\n".join(media_lines(session, paths)), "\nask; Ctrl-D ends", sep="")
+    for line in [inputs.question] if inputs.question else _questions(prompt="" if as_json else "\n> "):
         try:
+            given = Inputs(paths=(), question=line) if inputs.question else split_line(line)
+            media = _open(given.paths, session.video, config)
             if as_json:
-                print(json.dumps(json_answer(session, inputs.paths, session.ask(question))), flush=True)
-                continue
-            answer = session.ask(question, emit=lambda piece: print(piece, end="", flush=True))
-            print()
-            if inputs.question is not None:
-                print("\n".join(["", *media_lines(session, inputs.paths)]))
-            print(tokens_line(session, answer))
-        except ValueError as error:
+                answer = session.ask(given.question or "", media=media)
+                print(json.dumps(json_answer(session, [*paths, *given.paths], answer)), flush=True)
+            else:
+                answer = session.ask(given.question or "", lambda piece: print(piece, end="", flush=True), media)
+                print()
+                if inputs.question is not None or media:
+                    print("\n".join(["", *media_lines(session, [*paths, *given.paths])]))
+                print(tokens_line(session, answer))
+            paths += given.paths
+        except (ValueError, OSError) as error:
             if inputs.question is not None:
                 raise
             print(f"anyres-ask: {one_line(error)}", file=sys.stderr)
 
 
+def _open(paths: Sequence[Path], video: "VideoSpec", config: AskConfig) -> "tuple[Medium, ...]":
+    from models.serve.inputs import open_medium
+
+    return tuple(open_medium(path, video, config.reader) for path in paths)
+
+
 def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "Session":
     """Return a session: media read and planned first, then the model built with the RoPE factor that they need."""
-    import torch
-
     from anyres.grid import GridSpec
     from models.build import POCKET, load
     from models.checkpoints.load import read_checkpoint
     from models.processor import Processor
     from models.serve.ask import Look, Session, needed_factor
-    from models.serve.inputs import open_medium
     from video.clip import VideoSpec
 
     checkpoint = read_checkpoint(POCKET if config.source == "pocket" else Path(config.source))
@@ -86,13 +96,13 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
         grid=_settings(GridSpec, config.grid, checkpoint.spec.grid, chosen, "grid"),
         video=_settings(VideoSpec, config.video, checkpoint.spec.video, chosen, "video"),
         times=config.times,
+        budget=config.budget,
     )
-    media = tuple(open_medium(path, look.video or checkpoint.spec.video, config.reader) for path in inputs.paths)
+    media = _open(inputs.paths, look.video or checkpoint.spec.video, config)
     processor = Processor(checkpoint.spec, checkpoint.tokenizer)
     factor = config.rope_factor
     if factor == "auto":
         factor = needed_factor(processor, media, look, inputs.question, config.max_new_tokens)
-    torch.manual_seed(config.seed)
     model, processor = load(config.source, device=_device(config.device), rope_factor=factor)
     return Session(
         model=model,
@@ -102,6 +112,8 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         top_p=config.top_p,
+        stop=config.stop,
+        seed=config.seed,
         history=config.history,
     )
 

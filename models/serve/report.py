@@ -47,6 +47,8 @@ def json_answer(session: Session, paths: Sequence[Path], answer: Answer) -> dict
         "unknown_words": list(answer.unknown_words),
         "context": spec.context,
         "rope_factor": spec.rope_factor,
+        "times": spec.times if session.look.times is None else session.look.times,
+        "reused_tokens": answer.reused,
         "seconds": round(answer.seconds, 3),
     }
 

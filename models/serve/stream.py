@@ -11,11 +11,13 @@ INCOMPLETE = "\ufffd"
 class TextStreamer(BaseStreamer):
     """Collects ids and emits the text they add.
 
-    decode: ids to text. stop: a string that ends the answer; what may become it is held back. emit: gets the pieces.
+    decode: ids to text. stops: strings that end the answer; what may become one is held back. emit: gets the pieces.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], stop: str, emit: Callable[[str], None]) -> None:
-        self.decode, self.stop, self.emit = decode, stop, emit
+    def __init__(
+        self, decode: Callable[[Sequence[int]], str], stops: Sequence[str], emit: Callable[[str], None]
+    ) -> None:
+        self.decode, self.stops, self.emit = decode, tuple(stops), emit
         self.ids: list[int] = []
         self.text = ""
 
@@ -37,7 +39,10 @@ class TextStreamer(BaseStreamer):
     def _settled(self, text: str) -> str:
         """Return the text without an end that the next id may change: a cut character, the start of a stop string."""
         text = text.rstrip(INCOMPLETE)
-        for length in range(min(len(self.stop), len(text)), 0, -1):
-            if text.endswith(self.stop[:length]):
-                return text[:-length]
-        return text
+        return text[: len(text) - max((_begun(text, stop) for stop in self.stops), default=0)]
+
+
+def _begun(text: str, stop: str) -> int:
+    """Return how many characters at the end of a text a stop string begins with."""
+    lengths = range(min(len(stop), len(text)), 0, -1)
+    return next((length for length in lengths if text.endswith(stop[:length])), 0)

@@ -78,7 +78,7 @@ def decode(ids: list[int]) -> str:
 
 def stream(ids: list[int], stop: str = "##") -> list[str]:
     pieces: list[str] = []
-    streamer = TextStreamer(decode, stop, pieces.append)
+    streamer = TextStreamer(decode, [stop, "%%%"], pieces.append)
     streamer.put(torch.zeros(1, 7, dtype=torch.long))
     for token in ids:
         streamer.put(torch.tensor([token]))
