@@ -1,6 +1,8 @@
 """How many parameters a tower has by its spec, without building it.
 
-EVA trunks have what their architecture says, and are left out. Formulas: d width, m width of the MLP, p pixels of a patch, T trained patches of a tile, r registers.
+EVA trunks have what their architecture says, and are left out.
+
+Formulas: d width, m width of the MLP, p pixels of a patch, T trained patches of a tile, r registers.
 """
 
 from models.encoders.spec import EncoderSpec

@@ -7,6 +7,7 @@ Legend: N tiles, P tokens of a tile, D width, L all tokens with the prefix.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from open_clip.timm_model import TimmModel
@@ -122,8 +123,9 @@ def dinov2_of_timm(encoder: Encoder, pixels_NCHW: Tensor) -> Tensor:
         embed_dim=spec.dim,
         depth=spec.layers,
         num_heads=spec.heads,
-        # timm counts both gated maps as one
-        mlp_ratio=mlp_ratio(spec) * 2 if gated else mlp_ratio(spec),
+        # timm counts both gated maps as one; half a unit more, since it truncates
+        mlp_ratio=((2 if gated else 1) * spec.mlp + 0.5) / spec.dim,
+        norm_layer=partial(nn.LayerNorm, eps=spec.norm_eps),
         init_values=1.0,
         num_classes=0,
         reg_tokens=registers,

@@ -54,13 +54,35 @@ def test_models_compose(name: str) -> None:
     assert (spec.projector.dim_in, spec.projector.dim_out) == (spec.encoder.width, spec.llm.hidden)
 
 
+# backend, prefix tokens and activation by how a name begins, the longer beginnings first
+ENCODER_FAMILIES = {
+    "clip-": ("hf_clip", 1, "quick_gelu"),
+    "dinov2-reg-": ("hf_dinov2", 5, "gelu"),
+    "dinov2-siglip-": ("hf_dinov2", 5, "gelu"),
+    "dinov2-": ("hf_dinov2", 1, "gelu"),
+    "eva02-": ("open_clip_eva", 1, "swiglu"),
+    "openclip-clip-": ("open_clip", 1, "quick_gelu"),
+    "openclip-siglip": ("open_clip", 0, "gelu_tanh"),
+    "openclip-": ("open_clip", 1, "gelu"),
+    "siglip2-naflex-": ("hf_siglip2", 0, "gelu_tanh"),
+    "siglip": ("hf_siglip", 0, "gelu_tanh"),
+}
+ENCODER_EXCEPTIONS = {
+    "dinov2-g14-518": ("hf_dinov2", 1, "swiglu"),
+    "dinov2-reg-g14-518": ("hf_dinov2", 5, "swiglu"),
+    "eva02-e14-plus-224": ("open_clip_eva", 1, "gelu"),
+    "openclip-h14-378": ("open_clip", 1, "quick_gelu"),
+    "siglip-so400m-378": ("open_clip", 0, "gelu_tanh"),
+}
+
+
 @pytest.mark.parametrize("name", [name for name in files("encoder") if name != "pocket"])
 def test_encoders_say_what_their_names_say(name: str) -> None:
     encoder = build(EncoderSpec, read("encoder", name), where=name)
     assert encoder.tile_px == int(name.rsplit("-", 1)[1])
-    assert (encoder.backend == "open_clip") == (name.startswith("openclip") or name == "siglip-so400m-378")
-    clip = "clip-l14" in name
-    assert (encoder.prefix_tokens, encoder.act) == ((1, "quick_gelu") if clip else (0, "gelu_tanh"))
+    family = next(family for family in ENCODER_FAMILIES if name.startswith(family))
+    found = (encoder.backend, encoder.prefix_tokens, encoder.act)
+    assert found == ENCODER_EXCEPTIONS.get(name, ENCODER_FAMILIES[family])
 
 
 # vision parameters that run: CLIP whole (with its final layer norm), SigLIP without head and last block
