@@ -134,7 +134,7 @@ def _mark_ends(sheet: Sheet, segment: Segment, crop: Area) -> None:
         gap = min(1.0, step / 4)
         for row in range(segment.out.h):
             sheet.fill(Area(crop.right + 3, crop.y + row * step + gap / 2, _MARK, step - gap), ROW_END)
-    if segment.end == "segment":
+    if segment.end == "segment" or segment.closing is not None:
         sheet.fill(Area(crop.right + 3, crop.bottom - 14, _MARK, 14), ROW_END)
 
 

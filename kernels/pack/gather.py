@@ -36,10 +36,9 @@ def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
     rank_T = np.arange(len(segment_of_T), dtype=np.int32) - column[Column.DST][segment_of_T]
     row_length_S = np.maximum(column[Column.OUT_W] + (column[Column.END] == END_CODES["row"]), 1)
     y_T, x_T = np.divmod(rank_T, row_length_S[segment_of_T])
-    vector_T = _end_vectors(column, segment_of_T, rank_T, x_T)
+    is_end_T, end_row_E, end_vec_E = _end_vectors(column, segment_of_T, rank_T, x_T)
     resized_S = (column[Column.H] != column[Column.OUT_H]) | (column[Column.W] != column[Column.OUT_W])
-    how_T = np.where(resized_S, column[Column.REDUCE], REDUCE_CODES["bilinear"])[segment_of_T]
-    token_U, token_V, token_Z = (np.flatnonzero((vector_T < 0) & (how_T == code)) for code in REDUCE_CODES.values())
+    token_U, token_V, token_Z = _by_reduction(column, resized_S, segment_of_T, is_end_T)
 
     rows = _axis(column, Column.Y, Column.H, Column.OUT_H, column[Column.COLS] * column[Column.TOK] ** 2)
     cols = _axis(column, Column.X, Column.W, Column.OUT_W, column[Column.TOK] ** 2)
@@ -69,12 +68,11 @@ def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
         weight_X = np.concatenate([weight_X, share_X])[order_X]
         counts_T[token_V] = counts_V
     index_ZB, inside_ZB = _blocks(column, segment_of_T[token_Z], y_T[token_Z], x_T[token_Z])
-    end_row_E = np.flatnonzero(vector_T >= 0)
     return GatherMap(
         taps=taps_of(counts_T, index_X, weight_X),
         copied_T=torch.from_numpy(copied_T),
         end_row_E=torch.from_numpy(end_row_E),
-        end_vec_E=torch.from_numpy(vector_T[end_row_E].astype(np.int64)),
+        end_vec_E=torch.from_numpy(end_vec_E.astype(np.int64)),
         peak_row_Z=torch.from_numpy(token_Z),
         peaks_ZB=torch.from_numpy(np.where(inside_ZB, index_ZB, np.int32(-1))),
     )
@@ -94,22 +92,39 @@ def axis_taps(place: np.ndarray, size: np.ndarray, out: np.ndarray) -> tuple[np.
     return low, np.minimum(low + 1, size - 1), part
 
 
+def _by_reduction(
+    column: dict[Column, np.ndarray], resized_S: np.ndarray, segment_of_T: np.ndarray, is_end_T: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (token_U, token_V, token_Z): the packed tokens resampled or copied, means of blocks, largest of blocks."""
+    reduce_S = np.where(resized_S, column[Column.REDUCE], REDUCE_CODES["bilinear"])
+    if not reduce_S.any():
+        nothing = np.empty(0, dtype=np.int64)
+        return np.flatnonzero(~is_end_T), nothing, nothing
+    reduce_T = np.where(is_end_T, -1, reduce_S[segment_of_T])
+    token_U, token_V, token_Z = (np.flatnonzero(reduce_T == code) for code in REDUCE_CODES.values())
+    return token_U, token_V, token_Z
+
+
 def _end_vectors(
     column: dict[Column, np.ndarray], segment_of_T: np.ndarray, rank_T: np.ndarray, x_T: np.ndarray
-) -> np.ndarray:
-    """Return which end vector each packed token is, -1 for none."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (is_end_T, end_row_E, end_vec_E): which packed tokens are end vectors, and which vector each is."""
     out_h_S, out_w_S, end_S = column[Column.OUT_H], column[Column.OUT_W], column[Column.END]
     closed_S, ended_S = end_S == END_CODES["row"], end_S == END_CODES["segment"]
     # the place of the vector that closes a row, or the segment; -1 where nothing does
     closing_x_S = np.where(closed_S, out_w_S, -1)
     closing_rank_S = np.where(ended_S, out_w_S * out_h_S, -1)
     is_end_T = (x_T == closing_x_S[segment_of_T]) | (rank_T == closing_rank_S[segment_of_T])
-    vector_T = np.where(is_end_T, column[Column.VEC][segment_of_T], -1)
     close_S = column[Column.CLOSE]
-    if close_S.any():
-        last_rank_S = np.where(close_S > 0, out_h_S * (out_w_S + closed_S) + ended_S, -1)
-        vector_T = np.where(rank_T == last_rank_S[segment_of_T], close_S[segment_of_T] - 1, vector_T)
-    return vector_T
+    if not close_S.any():
+        end_row_E = np.flatnonzero(is_end_T)
+        return is_end_T, end_row_E, column[Column.VEC][segment_of_T[end_row_E]]
+    last_rank_S = np.where(close_S > 0, out_h_S * (out_w_S + closed_S) + ended_S, -1)
+    is_last_T = rank_T == last_rank_S[segment_of_T]
+    end_row_E = np.flatnonzero(is_end_T | is_last_T)
+    segment_E = segment_of_T[end_row_E]
+    end_vec_E = np.where(is_last_T[end_row_E], close_S[segment_E] - 1, column[Column.VEC][segment_E])
+    return is_end_T | is_last_T, end_row_E, end_vec_E
 
 
 def _blocks(

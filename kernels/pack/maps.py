@@ -95,7 +95,7 @@ class InverseMap:
 
     taps: M rows over the T packed tokens. end_ptr_K1, end_row_E: int32, the packed tokens that are end vector k are
     end_row[end_ptr[k]:end_ptr[k + 1]]. peaks: M rows over the T packed tokens that are the largest of a block; the
-    "weight", int32, is the source token's place in that block.
+    "weight", int32, is the source token's place in that block. Without any there are no rows.
     """
 
     taps: Taps
@@ -128,16 +128,12 @@ def inverse_map(gather: GatherMap, num_source: int, num_ends: int) -> InverseMap
     """Return the transpose of a gather map; within a row, taps keep the order of the packed tokens."""
     ptr_T1 = gather.taps.ptr_R1.numpy()
     row_X = np.repeat(np.arange(len(ptr_T1) - 1, dtype=np.int32), np.diff(ptr_T1))
-    peaks_ZB = gather.peaks_ZB.numpy()
-    peak_Y, place_Y = np.nonzero(peaks_ZB >= 0)
     vector_E = gather.end_vec_E.numpy()
     end_ptr_K1 = np.concatenate([[0], np.cumsum(np.bincount(vector_E, minlength=num_ends))])
     end_row_E = gather.end_row_E.numpy()[np.argsort(vector_E, kind="stable")]
     return InverseMap(
         taps=_by_source(gather.taps.index_X.numpy(), row_X, gather.taps.weight_X.numpy(), num_source),
-        peaks=_by_source(
-            peaks_ZB[peak_Y, place_Y], gather.peak_row_Z.numpy()[peak_Y], place_Y.astype(np.int32), num_source
-        ),
+        peaks=_peaks_by_source(gather, num_source),
         end_ptr_K1=torch.from_numpy(end_ptr_K1.astype(np.int32)),
         end_row_E=torch.from_numpy(end_row_E.astype(np.int32)),
     )
@@ -152,6 +148,17 @@ def taps_of(counts_R: np.ndarray, index_X: np.ndarray, weight_X: np.ndarray) -> 
         index_X=torch.from_numpy(index_X.astype(np.int32)),
         weight_X=torch.from_numpy(np.ascontiguousarray(weight_X)),
     )
+
+
+def _peaks_by_source(gather: GatherMap, num_source: int) -> Taps:
+    """Return which largest of blocks each source token may be, with its place in the block; no rows where none are."""
+    if not len(gather.peak_row_Z):
+        nothing = np.empty(0, dtype=np.int32)
+        return taps_of(nothing, nothing, nothing)
+    peaks_ZB = gather.peaks_ZB.numpy()
+    peak_Y, place_Y = np.nonzero(peaks_ZB >= 0)
+    token_Y = gather.peak_row_Z.numpy()[peak_Y]
+    return _by_source(peaks_ZB[peak_Y, place_Y], token_Y, place_Y.astype(np.int32), num_source)
 
 
 def _by_source(source_X: np.ndarray, row_X: np.ndarray, weight_X: np.ndarray, num_source: int) -> Taps:

@@ -103,7 +103,7 @@ def test_list_is_the_golden_one(name: str, goldens: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_golden_layout(name: str, goldens: dict[str, Any]) -> None:
+def test_t1_every_golden_layout(name: str, goldens: dict[str, Any]) -> None:
     listed = goldens["lists"][name]
     tile = TileSpec(px=listed["tile_px"], tok=listed["tokens_per_side"])
     # our own lists keep a token of thin images unless asked for the released behaviour
@@ -138,7 +138,7 @@ def test_keeping_a_token_changes_empty_maps_only(name: str, goldens: dict[str, A
 
 
 @pytest.mark.parametrize("size", WORKED)
-def test_worked_token_counts(size: str) -> None:
+def test_t1_worked_token_counts(size: str) -> None:
     width, height = map(int, size.split("x"))
     image = HW(height, width)
     counted = [
@@ -166,14 +166,14 @@ def test_ties_and_rounding_of_transformers(size: HW, released: Any, transformers
     assert (tuple(plan.canvases[1].tiles), plan.num_tokens) == transformers
 
 
-def test_edges_of_padding_removal() -> None:
+def test_t6_edges_of_padding_removal() -> None:
     # the released list keeps 72 empty rows of a 1x1000 image, and nothing of a 1000x1
     grid = grid_named("llava-next")
     assert plan_image(HW(1000, 1), grid, CLIP_336).num_tokens == 648
     assert plan_image(HW(1, 1000), grid, CLIP_336).num_tokens == 576
 
 
-def test_most_tokens_of_onevision() -> None:
+def test_t7_most_tokens_of_onevision() -> None:
     # 98 x 81 at a ratio of 1.09994 stays below the slack of 1.1
     plan = plan_image(HW(1173, 977), grid_named("onevision"), SIGLIP_384)
     assert plan.segments[1].out == HW(98, 81)
@@ -194,7 +194,7 @@ def test_merges_of_640x480() -> None:
         (merge, overview): plan_image(
             image, grid_named("llava-next", merge=merge, overview=overview), CLIP_336
         ).num_tokens
-        for merge in ("flat", "spatial", "spatial_unpad")
+        for merge in ("flat", "spatial", "spatial_unpad", "spatial_maxpool2x2")
         for overview in ("squash", "none")
     }
     assert counts == {
@@ -204,7 +204,42 @@ def test_merges_of_640x480() -> None:
         ("flat", "none"): 2304,
         ("spatial", "none"): 2304,
         ("spatial_unpad", "none"): 1764,
+        ("spatial_maxpool2x2", "squash"): 1152,
+        ("spatial_maxpool2x2", "none"): 576,
     }
+
+
+@pytest.mark.parametrize(
+    ("layout", "tile", "out"),
+    [
+        (HW(2, 2), CLIP_336, HW(24, 24)),
+        (HW(1, 3), CLIP_336, HW(12, 36)),
+        # an odd map: its last row and column are dropped
+        (HW(1, 3), SIGLIP_384, HW(13, 40)),
+        (HW(3, 2), SIGLIP_384, HW(40, 27)),
+    ],
+)
+def test_max_pooled_merge(layout: HW, tile: TileSpec, out: HW) -> None:
+    grid = GridSpec(layouts=(layout,), merge="spatial_maxpool2x2")
+    plan = plan_image(HW(300, 700), grid, tile)
+    assert plan.num_tokens == tile.tok**2 + out.area
+    detail = plan.segments[1]
+    assert (detail.out, detail.crop_tok, detail.reduce, detail.end) == (out, (0, 0, *out.times(2)), "max", "none")
+
+
+def test_max_pooled_merge_of_one_view_closes_nothing() -> None:
+    assert plan_image(HW(480, 640), GridSpec(merge="spatial_maxpool2x2"), CLIP_336).num_tokens == 576
+
+
+def test_a_square_of_tiles_filled_by_the_padded_image() -> None:
+    """The released mode "highres" at an edge of 672 pixels."""
+    grid = grid_named("highres-2x2")
+    plan = plan_image(HW(480, 640), grid, CLIP_336)
+    assert [(canvas.fit, canvas.tiles) for canvas in plan.canvases] == [("paste", (1, 1)), ("pad_square", (2, 2))]
+    assert tuple(plan.canvases[1].content_px) == (84, 0, 504, 672)
+    assert plan.num_tokens == 5 * 576
+    with pytest.raises(ValueError, match=r"'pad_square' fills square layouts, got \[\(1, 2\)\]"):
+        GridSpec(layouts=(HW(1, 2),), detail="pad_square")
 
 
 def test_one_view() -> None:

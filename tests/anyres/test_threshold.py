@@ -68,6 +68,34 @@ def test_blog_rule(layout: HW, side: int, total: int) -> None:
     assert len(plan.segments) == layout.area + 1
 
 
+@pytest.mark.parametrize("tile", [SIGLIP_384, CLIP_336], ids=["27", "24"])
+@pytest.mark.parametrize("tiles", [1, 4, 9, 10, 36])
+def test_blog_rule_never_exceeds_its_target(tile: TileSpec, tiles: int) -> None:
+    """Every grid up to 6 x 6: the total is at most tau, and one token more a side would be above it."""
+    tau = tiles * tile.tok**2
+    for layout in (HW(rows, cols) for rows in range(1, 7) for cols in range(1, 7)):
+        grid = GridSpec(layouts=(layout,), target_tok=tau, rule="blog")
+        total = plan_image(HW(1000, 1000), grid, tile).num_tokens
+        views = layout.area + 1
+        side = tokens_per_side_blog(layout, tile, tau)
+        assert total == views * side**2 <= tau
+        assert side == tile.tok or views * (side + 1) ** 2 > tau
+
+
+def test_released_rule_up_to_6x6() -> None:
+    """The map of every grid that a matching image fills: shrunk only beyond 1.1, and then at most the target."""
+    for rows in range(1, 7):
+        for cols in range(1, 7):
+            grid = GridSpec(layouts=(HW(rows, cols),), target_tiles=9)
+            plan = plan_image(HW(rows * 384, cols * 384), grid, SIGLIP_384)
+            out = plan.segments[1].out
+            if sqrt(rows * cols / 9) > 1.1:
+                assert out.area <= 9 * 729
+            else:
+                assert out == HW(rows * 27, cols * 27)
+            assert plan.num_tokens == 729 + out.h * (out.w + 1)
+
+
 def test_released_rule_on_the_same_canvases() -> None:
     # 6 x 6: 7371 = 729 + 81 * 82; 2 x 5 and 5 x 2 stay whole: 729 + 54 * 136 and 729 + 135 * 55
     counts = {}
@@ -98,11 +126,13 @@ def test_impossible_targets_are_refused() -> None:
         GridSpec(layouts=(HW(1, 1),), target_tiles=1, target_tok=1)
     with pytest.raises(ValueError, match="slack: expected at least 1"):
         GridSpec(layouts=(HW(1, 1),), slack=0.9)
+    with pytest.raises(ValueError, match="pools by 2 whatever the target"):
+        GridSpec(layouts=(HW(1, 1),), target_tok=9, merge="spatial_maxpool2x2")
     with pytest.raises(ValueError, match="'flat' has no merged map"):
         GridSpec(layouts=(HW(1, 1),), target_tok=9, merge="flat")
 
 
-@pytest.mark.parametrize("name", ["rule", "overview", "merge", "tie_order", "rounding", "thin"])
+@pytest.mark.parametrize("name", ["rule", "overview", "merge", "tie_order", "rounding", "thin", "detail"])
 def test_an_unknown_switch_is_refused_and_not_taken_for_another(name: str) -> None:
     with pytest.raises(ValueError, match=rf"grid\.{name}: expected one of .*, got 'x'"):
         GridSpec(layouts=(HW(1, 1),), **{name: "x"})

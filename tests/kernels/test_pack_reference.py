@@ -89,7 +89,7 @@ def plans_of(images: list[HW], grid: GridSpec, tile: TileSpec):
     return [plan_image(image, grid, tile) for image in images]
 
 
-def test_bit_equal_to_transformers_llava_next() -> None:
+def test_t5_bit_equal_to_transformers_llava_next() -> None:
     tile = TileSpec(px=336, tok=24)
     grid = GridSpec(
         layouts=NEXT,
