@@ -1,20 +1,19 @@
 """How many parameters a model has, from its sizes alone. Integers, no torch.
 
 Counted as published totals count: a CLIP tower whole, a SigLIP tower without pooling head and without the blocks that
-nobody reads; learned end vectors are left out. Legend of the formulas: d width, m width of the MLP, h hidden, a = heads
-* head size, k = key-value heads * head size, p patches of a tile, V vocabulary.
+nobody reads; learned end vectors are left out. Legend of the formulas: h hidden, m width of the MLP, a = heads * head
+size, k = key-value heads * head size, n blocks, V vocabulary.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from models.encoders.count import parameters
 from models.encoders.spec import EncoderSpec
 from models.projectors.kinds import parts_of
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
 
 # decoders with RMS norms and gated MLPs: biases of queries, keys and values
 QKV_BIAS = {"llama": 0, "mistral": 0, "qwen2": 1}
-# towers that are counted: with a class token, CLIP's; without, SigLIP's
-COUNTED = ("hf_clip", "hf_siglip", "hf_siglip2", "open_clip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,24 +40,19 @@ def count(spec: ModelSpec) -> Parameters:
 
 
 def encoder_parameters(encoder: EncoderSpec) -> int | None:
-    """Return n (4 d^2 + 2 d m + m + 9 d) + 3 d patch_px^2 + positions d + the rest; None for another backend.
+    """Return a tower's parameters, without the blocks behind the one that is read unless it has a class token.
 
-    CLIP: n all blocks, positions p + 1, rest 5 d (class token, two layer norms). SigLIP: n the blocks that are read,
-    positions p, rest 3 d (bias of the patches, one layer norm). open_clip's towers of the same kinds count the same.
-    Two towers are added.
+    Published totals count so: the released SigLIP towers were cut, the CLIP towers were not. None for a tower whose
+    formula is not known here.
     """
-    if encoder.backend not in COUNTED:
-        return None
-    has_class = encoder.prefix_tokens == 1
-    blocks = encoder.layers if has_class else encoder.blocks_run
-    block = 4 * encoder.dim**2 + 2 * encoder.dim * encoder.mlp + encoder.mlp + 9 * encoder.dim
-    patches = 3 * encoder.dim * encoder.patch_px**2
-    positions = ((encoder.position_px // encoder.patch_px) ** 2 + encoder.prefix_tokens) * encoder.dim
-    own = blocks * block + patches + positions + (5 if has_class else 3) * encoder.dim
-    if encoder.second is None:
-        return own
-    second = encoder_parameters(encoder.second)
-    return None if second is None else own + second
+    return parameters(_as_published(encoder))
+
+
+def _as_published(encoder: EncoderSpec) -> EncoderSpec:
+    second = None if encoder.second is None else _as_published(encoder.second)
+    if encoder.prefix_tokens or encoder.blocks_run == 0:
+        return replace(encoder, second=second)
+    return replace(encoder, layers=encoder.blocks_run, layer=-1, second=second)
 
 
 def projector_parameters(projector: ProjectorSpec) -> int:
