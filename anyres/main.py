@@ -150,8 +150,11 @@ def _clip_row(meta: ClipMeta, config: PlanConfig) -> dict[str, Any]:
     header = asdict(meta)
     del header["size"]
     indices = sample(meta, config.video)
-    tokens_per_frame = frame_tokens(config.video, config.encoder.tile)
-    return {**header, "frames": len(indices), "frame_indices": list(indices), "tokens_per_frame": tokens_per_frame}
+    per_frame = {"tokens_per_frame": frame_tokens(config.video, config.encoder.tile)}
+    if config.video.slow_every is not None:
+        # the second frame is a fast one, unless every frame is slow
+        per_frame["tokens_per_fast_frame"] = frame_tokens(config.video, config.encoder.tile, frame=1)
+    return {**header, "frames": len(indices), "frame_indices": list(indices), **per_frame}
 
 
 def _priced(one: Input, plan: VisualPlan, config: PlanConfig, grid: GridSpec) -> PlannedMedium:
