@@ -6,6 +6,7 @@ frames it: the official padding to a square is do_pad there, and off by default.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ DEFAULTS = {
 ASPECT_PREFIX, ONEVISION_ASPECT = "anyres_max_", "anyres_max_9"
 # classes that know images only
 WITHOUT_CLIPS = ("llava", "llava_next")
-POOL_MODES = ("average",)
+POOL_MODES = ("average", "max")
 
 Config = Mapping[str, Any]
 
@@ -107,8 +108,7 @@ def _encoder(folder: Path, config: Config, where: str) -> EncoderSpec:
     kind = config["model_type"]
     tower, _, default_layer, default_strategy = DEFAULTS[kind]
     layer = config.get("vision_feature_layer", default_layer)
-    if not isinstance(layer, int):
-        raise ValueError(f"{where}: vision_feature_layer {layer!r}: one layer is supported")
+    layer = layer if isinstance(layer, int) else tuple(layer)
     mean, std = colours(image_settings(folder, kind))
     spec = encoder_spec({"model_type": tower, **config["vision_config"]}, layer=layer, mean=mean, std=std)
     strategy = config.get("vision_feature_select_strategy", default_strategy)
@@ -152,24 +152,21 @@ def _target_tiles(folder: Path, config: Config, where: str) -> int:
 
 def _video(folder: Path, config: Config, encoder: EncoderSpec, where: str) -> VideoSpec:
     kind, written_here = config["model_type"], config.get("anyres", {})
+    recorded = build(VideoSpec, written_here["video"], f"{where}: anyres.video") if "video" in written_here else None
     if kind in WITHOUT_CLIPS:
-        if "video" in written_here:
-            return build(VideoSpec, written_here["video"], f"{where}: anyres.video")
-        return _foreign_clips(folder, config, encoder)
+        return recorded or _foreign_clips(folder, config, encoder)
     settings = clip_settings(folder, kind)
     if colours(settings) != (encoder.mean, encoder.std):
         raise ValueError(f"{folder}: the video processor normalises by {colours(settings)}, images are by other values")
     fit = framing(settings, encoder.tile_px, f"{folder}: video processor")
-    frames = written_here.get("num_frames", FRAMES)
+    # which frames are read is nothing that transformers' files say
+    chosen = recorded or VideoSpec(num_frames=ONEVISION_FRAMES if kind == "llava_onevision" else FRAMES)
     if kind == "llava_onevision":
-        frames = written_here.get("num_frames", ONEVISION_FRAMES)
-        return VideoSpec(num_frames=frames, pool=2, pool_mode="bilinear", end="one_token", fit=fit)
+        return replace(chosen, pool=2, pool_mode="bilinear", end="one_token", fit=fit)
     mode, stride = config.get("spatial_pool_mode", "average"), config.get("spatial_pool_stride", 2)
     if mode not in POOL_MODES:
         raise ValueError(f"{where}: spatial_pool_mode {mode!r} is not supported, expected {' or '.join(POOL_MODES)}")
-    return VideoSpec(
-        num_frames=frames, pool=stride, pool_mode=mode, pool_before_projector=True, end="no_token", fit=fit
-    )
+    return replace(chosen, pool=stride, pool_mode=mode, pool_before_projector=True, end="no_token", fit=fit)
 
 
 def _foreign_clips(folder: Path, config: Config, encoder: EncoderSpec) -> VideoSpec:

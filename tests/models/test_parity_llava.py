@@ -143,6 +143,17 @@ def test_greedy_text_is_equal(pair, tiny_image):
         assert found.tolist() == expected.tolist()
 
 
+def test_the_logits_depend_on_the_image(pair, tiny_image):
+    # the comparisons above would pass with a model that ignores its images
+    model, processor = pair[2]
+    with torch.no_grad():
+        first, other = (
+            model(processor.batch([example(0, [tiny_image(80, 60, seed=seed)], "<image>?")])).logits for seed in (1, 2)
+        )
+    # a hundred times the tolerance of parity
+    assert (first[0, -1] - other[0, -1]).abs().max() > 1e-3
+
+
 class TestRefusals:
     @pytest.fixture
     def folder(self, tmp_path, tiny_tokenizer, tiny_llm):
