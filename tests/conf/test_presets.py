@@ -142,6 +142,7 @@ def test_a_model_sets_its_grid_and_an_explicit_group_wins() -> None:
 
 def test_released_lists_keep_the_released_behaviour_and_our_own_keep_a_token() -> None:
     released = {"llava-next", "llava-next-blog", "llava-1.5-hd", "interleave", "onevision"}
+    released |= {"higher-anyres", "higher-anyres-blog"}
     assert {name for name in files("grid") if read("grid", name).get("thin") == "released"} == released
 
 
