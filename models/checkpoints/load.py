@@ -86,7 +86,10 @@ def fill(
         tensor = tensors[key]
         if tensor.shape != state[key].shape:
             raise ValueError(f"weights do not fit: {key} is {list(tensor.shape)}, expected {list(state[key].shape)}")
-        _assign(model, key, tensor.to(device_of(key), state[key].dtype))
+        tensor = tensor.to(device_of(key), state[key].dtype)
+        _assign(model, key, tensor)
+        # before the next one is read
+        del tensor
         owner = key.rpartition(".")[0]
         if filled and not any(parameter.is_meta for parameter in model.get_submodule(owner).parameters(recurse=False)):
             filled(owner)

@@ -161,8 +161,14 @@ def _split(tensors: LazyTensors, shard_bytes: int) -> list[dict[str, Shape]]:
 
 
 def _is_whole(path: Path, shard: Mapping[str, Shape]) -> bool:
-    # a file has its final name only when all of it was written
-    return path.is_file() and {key: slot.what for key, slot in read_header(path).items()} == shard
+    if not path.is_file():
+        return False
+    try:
+        found = read_header(path)
+    except ValueError:
+        # cut short by something else than us: written again
+        return False
+    return {key: slot.what for key, slot in found.items()} == shard
 
 
 def _shards(index: Path) -> list[str]:

@@ -45,6 +45,22 @@ def llm_config(raw: dict[str, Any], rope_factor: float = 1.0) -> PreTrainedConfi
     return type(plain).from_dict(scaled)
 
 
+def raw_config(llm: LlmSpec) -> dict[str, Any]:
+    """Return the transformers config, as a dict, of the decoder that an LlmSpec describes."""
+    return {
+        "model_type": llm.kind,
+        "hidden_size": llm.hidden,
+        "intermediate_size": llm.mlp,
+        "num_hidden_layers": llm.layers,
+        "num_attention_heads": llm.heads,
+        "num_key_value_heads": llm.kv_heads,
+        "vocab_size": llm.vocab,
+        "max_position_embeddings": llm.context,
+        "rope_parameters": {"rope_type": "default", "rope_theta": llm.rope_theta},
+        "tie_word_embeddings": llm.tied,
+    }
+
+
 def llm_spec(config: PreTrainedConfig) -> LlmSpec:
     """Return the sizes of a language model, for planning without weights; its rotary base is the unscaled one.
 

@@ -1,11 +1,11 @@
 """A pocket model before training: random weights, its tokenizer, its processor."""
 
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from models.build import build_model
+from models.llms.build import raw_config
 from models.lmm import LMM
 from models.pocket.tokenizer import build_tokenizer
 from models.pocket.words import VOCABULARY
@@ -34,18 +34,7 @@ def llama_config(llm: LlmSpec) -> dict[str, Any]:
     """Return the transformers config, as a dict, of the decoder that an LlmSpec describes."""
     if llm.kind != "llama":
         raise ValueError(f"llm.kind: the pocket recipe builds 'llama', got {llm.kind!r}")
-    sizes = asdict(llm)
-    return {
-        "model_type": "llama",
-        "hidden_size": sizes["hidden"],
-        "intermediate_size": sizes["mlp"],
-        "num_hidden_layers": sizes["layers"],
-        "num_attention_heads": sizes["heads"],
-        "num_key_value_heads": sizes["kv_heads"],
-        "vocab_size": sizes["vocab"],
-        "max_position_embeddings": sizes["context"],
-        "rope_parameters": {"rope_type": "default", "rope_theta": sizes["rope_theta"]},
-        "tie_word_embeddings": sizes["tied"],
+    return raw_config(llm) | {
         "pad_token_id": VOCABULARY.index("<pad>"),
         "bos_token_id": None,
         "eos_token_id": VOCABULARY.index("<end>"),
