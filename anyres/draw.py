@@ -134,8 +134,11 @@ def _mark_ends(sheet: Sheet, segment: Segment, crop: Area) -> None:
         gap = min(1.0, step / 4)
         for row in range(segment.out.h):
             sheet.fill(Area(crop.right + 3, crop.y + row * step + gap / 2, _MARK, step - gap), ROW_END)
-    if segment.end == "segment" or segment.closing is not None:
+    if segment.end == "segment":
         sheet.fill(Area(crop.right + 3, crop.bottom - 14, _MARK, 14), ROW_END)
+    if segment.closing is not None:
+        # below the last row's end, lying down
+        sheet.fill(Area(crop.right + 3 + _MARK - 14, crop.bottom + 3, 14, _MARK), ROW_END)
 
 
 def _rendered(plan: VisualPlan, canvas: Canvas, index: int, picture: Image.Image) -> Image.Image:

@@ -85,6 +85,18 @@ def test_every_frame_of_a_clip_is_shown() -> None:
     assert min(counts) > 0.6 * max(counts) > 1000
 
 
+def test_the_vector_that_closes_a_slowfast_frame_is_marked() -> None:
+    def marked(video: VideoSpec) -> int:
+        clip = {"frames": 2, "frame_indices": [0, 10], "fps": 10.0}
+        plan = plan_clip(HW(240, 240), 2, video, CLIP)
+        medium = PlannedMedium(name="a.mp4", size=HW(240, 240), plan=plan, price=FREE, rope_factor=1.0, clip=clip)
+        picture = draw_medium(medium, [np.zeros((240, 240, 3), dtype=np.uint8)] * 2)
+        return int(near(picture, ROW_END, 20).sum())
+
+    # every frame slow, so that nothing but the two marks of 14 x 7 pixels differs
+    assert 150 <= marked(VideoSpec(slow_every=1)) - marked(VideoSpec()) <= 250
+
+
 def test_inputs_stand_below_each_other_in_one_file(tmp_path: Path) -> None:
     media = [planned(HW(480, 640), GridSpec(layouts=(HW(2, 2),))), planned(HW(900, 20), GridSpec(overview="pad"))]
     media.append(planned(HW(1, 1000), GridSpec(layouts=(HW(1, 3),), thin="released")))

@@ -74,6 +74,9 @@ def test_a_clip_in_json_and_in_the_table(capsys: pytest.CaptureFixture[str], sha
     assert (row["tokens_per_frame"], row["tokens"], row["rope_factor"]) == (210, 6720, 2.0)
     (row,) = planned(capsys, clip, "model=onevision-7b")
     assert (row["tokens_per_frame"], row["row_ends"], row["tokens"]) == (196, 1, 6273)
+    # every tenth of 64 frames slow: 7 of 13 x 13 tokens and 57 of 6 x 6, rows closed, and each frame once more
+    (row,) = planned(capsys, clip, "encoder=siglip-so400m-384", "video=llava-video-slowfast-64")
+    assert (row["tokens_per_frame"], row["tokens_per_fast_frame"], row["tokens"]) == (183, 43, 3732)
 
 
 def test_table_with_several_inputs(capsys: pytest.CaptureFixture[str]) -> None:
