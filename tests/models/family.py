@@ -23,7 +23,7 @@ def canvases(px: int, *grids: tuple[int, int]) -> list[list[int]]:
 
 FIVE = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
 SEVEN = ((2, 2), (1, 2), (2, 1), (1, 3), (3, 1), (1, 4), (4, 1))
-HD = tuple((c, r) for c in range(1, 7) for r in range(1, 7) if c * r <= 6)
+HD = (*((1, r) for r in range(1, 7)), (2, 2), (2, 3), *((c, 1) for c in range(2, 7)), (3, 2))
 ALL = tuple((c, r) for c in range(1, 7) for r in range(1, 7))
 
 LLAMA = {"architectures": ["LlavaLlamaForCausalLM"], "model_type": "llava_llama", "max_position_embeddings": 4096}
@@ -98,7 +98,8 @@ def _mlp(config: dict[str, Any]) -> dict[str, Any]:
     return {"mm_projector_type": "mlp2x_gelu", **config}
 
 
-PAD = _mlp({"image_aspect_ratio": "pad", "tokenizer_model_max_length": 2048, "rope_scaling": None})
+LINEAR = {"image_aspect_ratio": "pad", "tokenizer_model_max_length": 2048}
+PAD = _mlp(LINEAR)
 # table 1.7.1 of the token counts, the released order
 NEXT_COUNTS = {(640, 480): 2340, (480, 640): 2352, (336, 300): 1126, (300, 336): 1226, (1000, 1): 576, (1, 1000): 648}
 ONE_COUNTS = {(336, 336): 1485, (640, 480): 2929, (977, 1173): 8765, (4000, 4000): 7371}
@@ -164,7 +165,7 @@ SYSTEMS = {
     ),
     "higher-anyres": replace(
         next_7b,
-        config=_mlp(OLD | NEXT | {"image_aspect_ratio": "anyres_max_9", "image_grid_pinpoints": "(1x1),...,(6x6)"}),
+        config=_mlp(OLD | NEXT | {"image_aspect_ratio": "anyres_max_9", "image_grid_pinpoints": canvases(336, *ALL)}),
         # 144 x 144 tokens at 6 x 6 tiles, twice the side of nine
         images={(336, 336): 576 + 24 * 25, (640, 480): 2340, (4000, 4000): 576 + 72 * 73},
         preset="higher-anyres-7b",
@@ -208,19 +209,35 @@ SYSTEMS = {
         preset="interleave-0.5b",
     ),
     "onevision-ov": replace(one_7b, preset="onevision-7b"),
-    "onevision-si": replace(one_7b, preset="onevision-7b-si"),
+    # a range stands for its list
+    "onevision-si": replace(
+        one_7b, config=one_7b.config | {"image_grid_pinpoints": "(1x1),...,(6x6)"}, preset="onevision-7b-si"
+    ),
     "onevision-0.5b": replace(one_7b, config=one_7b.config | {"tie_word_embeddings": True}, preset="onevision-0.5b"),
     "onevision-72b": replace(one_7b, config=one_7b.config | {"model_type": "llava_qwen"}, preset="onevision-72b"),
-    "llava-video": replace(one_7b, config=_mlp(QWEN_2 | VIDEO), clip={2: 420, 64: 13440}, preset="llava-video-7b"),
+    "llava-video": replace(
+        one_7b,
+        config=_mlp(QWEN_2 | VIDEO | {"mm_spatial_pool_mode": "average"}),
+        clip={2: 364, 64: 11648},
+        preset="llava-video-7b",
+    ),
     "llava-video-72b": replace(
         one_7b,
         config=_mlp(QWEN_2 | VIDEO | {"mm_spatial_pool_mode": "average", "frames_upbound": 32}),
         clip={2: 364, 32: 5824},
+        preset="llava-video-72b",
     ),
+    "llava-video-bilinear": replace(one_7b, config=_mlp(QWEN_2 | VIDEO), clip={2: 420, 64: 13440}),
     "llava-video-slowfast": replace(
         one_7b,
         config=_mlp(QWEN_2 | VIDEO | {"add_faster_video": True, "faster_token_stride": 5}),
         clip={2: 211 + 57, 32: 2902, 64: 5650},
+    ),
+    "llava-video-slowfast-average": replace(
+        one_7b,
+        config=_mlp(QWEN_2 | VIDEO | {"add_faster_video": True, "mm_spatial_pool_mode": "average"}),
+        clip={2: 183 + 43, 64: 3732},
+        preset="llava-video-7b-slowfast",
     ),
     "critic": replace(one_7b, preset="critic-7b"),
     "med-1.5": replace(
@@ -232,8 +249,8 @@ SYSTEMS = {
         dtype=torch.bfloat16,
         preset="llava-med-v1.5-7b",
     ),
-    "rlhf-sft-7b": replace(llama_1, config=LLAMA | PAD, images={(640, 480): 256}, preset="llava-rlhf-7b"),
+    "rlhf-sft-7b": replace(llama_1, config=LLAMA | LINEAR, images={(640, 480): 256}, preset="llava-rlhf-7b"),
     "rlhf-sft-13b": replace(
-        llama_1, tower=CLIP_336, config=LLAMA | PAD, images={(640, 480): 576}, preset="llava-rlhf-13b"
+        llama_1, tower=CLIP_336, config=LLAMA | LINEAR, images={(640, 480): 576}, preset="llava-rlhf-13b"
     ),
 }
