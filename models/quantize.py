@@ -1,7 +1,7 @@
 """Quantise the linear layers of a language model's blocks; tower, projector, words and output layer keep their dtype.
 
-int8: a scale for each row of a weight; by torchao on a CPU, by bitsandbytes elsewhere. int4: NF4 in blocks of 64, by
-bitsandbytes on any device. Both packages are in the extra "quant".
+int8: a scale for each row of a weight; by torchao on a CPU, by bitsandbytes elsewhere. int4: NF4 with a float32 scale
+for each 64 weights, by bitsandbytes on any device. Both packages are in the extra "quant".
 """
 
 from collections.abc import Callable
@@ -93,8 +93,11 @@ def _bitsandbytes_int4(linear: nn.Linear) -> nn.Module:
             linear.out_features,
             bias=linear.bias is not None,
             compute_dtype=dtype,
+            compress_statistics=False,
             quant_type=kind,
         )
-    layer.weight = Params4bit(linear.weight.data, requires_grad=False, quant_type=kind, module=layer)
+    layer.weight = Params4bit(
+        linear.weight.data, requires_grad=False, compress_statistics=False, quant_type=kind, module=layer
+    )
     layer.bias = linear.bias
     return layer.to(linear.weight.device)

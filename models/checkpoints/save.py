@@ -32,8 +32,16 @@ def save(folder: Path | str, model: LMM, processor: Processor, dtype: str | None
 
 
 def weights(model: LMM) -> dict[str, Tensor]:
-    """Return a model's tensors by run folder names, a tied output layer left out."""
+    """Return a model's tensors by run folder names, a tied output layer left out.
+
+    Raises ValueError for a quantised model, whose weights are gone.
+    """
     state = model.state_dict()
+    odd = [key for key, value in state.items() if type(value) is not Tensor or value.dtype not in DTYPES.values()]
+    if odd:
+        raise ValueError(
+            f"{len(odd)} tensors are quantised or of another dtype ({odd[0]}); save the model they came from"
+        )
     if model.llm.config.tie_word_embeddings:
         state.pop("llm.lm_head.weight", None)
     return state
