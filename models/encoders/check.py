@@ -23,7 +23,7 @@ from models.encoders.pair import TwoTowers, renormalise
 from models.encoders.promise import check_promise, measured, promised_open_clip
 from models.encoders.spec import EncoderSpec
 
-# largest difference of features of order 1 in float32, relative to the largest value
+# of features in float32, as `difference` measures it
 TOLERANCE = 1e-6
 _DIM, _HEADS, _MLP, _DEPTH = 32, 2, 72, 3
 
@@ -80,6 +80,11 @@ def randomise(module: nn.Module, seed: int = 0) -> None:
     for parameter in module.parameters():
         fan_in = parameter[0].numel() if parameter.ndim > 1 and len(parameter) > 1 else 4
         parameter.data = torch.randn(parameter.shape, generator=generator) * fan_in**-0.5
+
+
+def difference(theirs_NPD: Tensor, ours_NPD: Tensor) -> float:
+    """Return the largest difference of any value, relative to the largest value."""
+    return ((theirs_NPD - ours_NPD).abs().max() / theirs_NPD.abs().max()).item()
 
 
 def _sizes(spec: EncoderSpec, found: dict[str, int]) -> list[str]:
@@ -141,8 +146,7 @@ def _compare(encoder: Encoder, pixels_NCHW: Tensor, features_NPD: Tensor, differ
         theirs_NPD = features(encoder, pixels_NCHW)
         if theirs_NPD.shape != features_NPD.shape:
             raise ValueError(f"{library} gives {tuple(theirs_NPD.shape)}, the tower {tuple(features_NPD.shape)}")
-        worst = ((theirs_NPD - features_NPD).abs().max() / theirs_NPD.abs().max()).item()
-        differences[library] = max(differences.get(library, 0.0), worst)
+        differences[library] = max(differences.get(library, 0.0), difference(theirs_NPD, features_NPD))
 
 
 def _registry_faults(spec: EncoderSpec) -> list[str]:

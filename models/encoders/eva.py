@@ -12,6 +12,7 @@ from typing import final
 
 from timm import create_model
 from timm.layers import SwiGLU
+from timm.models import is_model_in_modules
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
@@ -61,24 +62,21 @@ def trunk(spec: EncoderSpec) -> Eva:
 
     Raises ValueError naming both values where the architecture has another kind of MLP or another prefix.
     """
-    try:
-        tower = create_model(
-            spec.architecture,
-            img_size=spec.position_px,
-            patch_size=spec.patch_px,
-            embed_dim=spec.dim,
-            depth=spec.layers,
-            num_heads=spec.heads,
-            mlp_ratio=mlp_ratio(spec),
-            norm_layer=partial(nn.LayerNorm, eps=spec.norm_eps),
-            num_classes=0,
-            global_pool="",
-            dynamic_img_size=True,
-        )
-    except RuntimeError as error:
-        raise ValueError(f"encoder.architecture {spec.architecture!r}: {error}") from error
-    if not isinstance(tower, Eva):
-        raise ValueError(f"encoder.architecture {spec.architecture!r} is a {type(tower).__name__} of timm, not an EVA")
+    if not is_model_in_modules(spec.architecture, ["eva"]):
+        raise ValueError(f"encoder.architecture {spec.architecture!r}: expected the name of an EVA that timm registers")
+    tower = create_model(
+        spec.architecture,
+        img_size=spec.position_px,
+        patch_size=spec.patch_px,
+        embed_dim=spec.dim,
+        depth=spec.layers,
+        num_heads=spec.heads,
+        mlp_ratio=mlp_ratio(spec),
+        norm_layer=partial(nn.LayerNorm, eps=spec.norm_eps),
+        num_classes=0,
+        global_pool="",
+        dynamic_img_size=True,
+    )
     act = "swiglu" if isinstance(tower.blocks[0].mlp, SwiGLU) else "gelu"
     if (act, tower.num_prefix_tokens) != (spec.act, spec.prefix_tokens):
         raise ValueError(

@@ -11,6 +11,7 @@ from transformers import CLIPVisionModel, SiglipVisionModel
 
 from conf.build import build
 from models.encoders.build import build_encoder, encoder_from_state
+from models.encoders.check import difference
 from models.encoders.promise import encoder_spec
 from models.encoders.rename import hf_clip_to_open_clip, hf_siglip_to_timm, open_clip_to_hf_clip, timm_to_hf_siglip
 from models.encoders.spec import EncoderSpec
@@ -84,7 +85,7 @@ def test_open_clip_gives_the_same_features(spec: EncoderSpec, layer: int) -> Non
     encoder = encoder_of(spec)
     theirs = encoder_from_state(replace(spec, backend="open_clip"), encoder.tower.state_dict())
     pixels = pixels_for(spec)
-    assert (theirs(pixels) - encoder(pixels)).abs().max() <= 1e-5
+    assert difference(encoder(pixels), theirs(pixels)) <= 1e-6
 
 
 @BOTH
@@ -94,7 +95,7 @@ def test_open_clip_weights_in_a_transformers_tower(spec: EncoderSpec) -> None:
     back = open_clip_to_hf_clip if spec.prefix_tokens else timm_to_hf_siglip
     ours = encoder_from_state(spec, back(theirs.tower.state_dict()))
     pixels = pixels_for(spec)
-    assert (theirs(pixels) - ours(pixels)).abs().max() <= 1e-5
+    assert difference(ours(pixels), theirs(pixels)) <= 1e-6
 
 
 @BOTH
@@ -120,9 +121,9 @@ def test_each_activation_is_its_own(spec: EncoderSpec, backend: str) -> None:
     features = {
         act: encoder_from_state(replace(spec, act=act), state)(pixels) for act in ("quick_gelu", "gelu_tanh", "gelu")
     }
-    # far above the 1e-5 of the comparison with the other backend, so that one catches a wrong activation
-    assert (features["quick_gelu"] - features["gelu"]).abs().max() > 1e-2
-    assert (features["gelu_tanh"] - features["gelu"]).abs().max() > 1e-4
+    # far above the 1e-6 of the comparison with the other backend, so that one catches a wrong activation
+    assert difference(features["quick_gelu"], features["gelu"]) > 1e-3
+    assert difference(features["gelu_tanh"], features["gelu"]) > 1e-5
 
 
 @BOTH
