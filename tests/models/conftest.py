@@ -173,7 +173,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if PARITY:
         terminalreporter.section("parity with transformers")
     for name, worst in sorted(PARITY.items()):
-        terminalreporter.write_line(f"{name:40} {len(worst):4} cases   worst {max(worst):.1e}")
+        terminalreporter.write_line(f"{name:44} {len(worst):4} cases   worst {max(worst):.1e}")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """Logits and greedy text of a loaded llava-hf folder, against transformers' own model and processor."""
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -15,6 +17,8 @@ from transformers import (
 )
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 
+from anyres.geometry import HW
+from anyres.plan import plan_image
 from models.build import load
 from models.example import Example, Turn
 
@@ -98,7 +102,7 @@ def their_inputs(theirs, processor, examples):
     return their_processor(text=prompts, images=images or None, padding=True, return_tensors="pt")
 
 
-def assert_same_logits(theirs, ours, examples):
+def assert_same_logits(parity, theirs, ours, examples):
     model, processor = ours
     inputs = their_inputs(theirs, processor, examples)
     batch = processor.batch(examples)
@@ -110,23 +114,43 @@ def assert_same_logits(theirs, ours, examples):
     with torch.no_grad():
         expected, found = theirs[0](**inputs).logits, model(batch).logits
     real = batch.attention_BL.bool()
-    torch.testing.assert_close(found[real], expected[real], rtol=0, atol=1e-5)
+    parity("llava_next (clip, llama)", found[real], expected[real], len(examples))
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_one_image(theirs, ours, tiny_image, size):
-    assert_same_logits(theirs, ours, [example(0, [tiny_image(*size)], "What is this?")])
+def test_one_image(parity, theirs, ours, tiny_image, size):
+    assert_same_logits(parity, theirs, ours, [example(0, [tiny_image(*size)], "What is this?")])
 
 
-def test_batch_of_many_sizes(theirs, ours, tiny_image):
+def test_batch_of_many_sizes(parity, theirs, ours, tiny_image):
     examples = [example(i, [tiny_image(*size, seed=i)], "Which?" * (1 + i % 3)) for i, size in enumerate(SIZES)]
-    assert_same_logits(theirs, ours, examples)
+    assert_same_logits(parity, theirs, ours, examples)
 
 
-def test_mix_of_no_one_and_several_images(theirs, ours, tiny_image):
+def test_mix_of_no_one_and_several_images(parity, theirs, ours, tiny_image):
     images = [tiny_image(*size, seed=i) for i, size in enumerate([(80, 60), (10, 10), (62, 250), (300, 40)])]
     examples = [example(0, images[:1], "One."), example(1, images[1:], "Three: which?"), example(2, [], "None at all.")]
-    assert_same_logits(theirs, ours, examples)
+    assert_same_logits(parity, theirs, ours, examples)
+
+
+def test_token_counts_of_many_sizes(theirs, ours):
+    spec, random = ours[1].spec, np.random.default_rng(0)
+    sizes = [HW(int(h), int(w)) for h, w in random.integers(1, 400, (3000, 2))]
+    counted = theirs[1]._get_num_multimodal_tokens(image_sizes=[list(size) for size in sizes])["num_image_tokens"]
+    assert [plan_image(size, spec.grid, spec.encoder.tile).num_tokens for size in sizes] == counted
+
+
+def test_the_official_order_counts_differently_only_where_layouts_tie(theirs, ours):
+    # the documented set: an image that fits a portrait and a landscape canvas unscaled, of any proportion but 1 : 1
+    spec = ours[1].spec
+    released = replace(spec.grid, tie_order="released", rounding="released")
+    sizes = [HW(h, w) for h in range(1, 100, 3) for w in range(1, 100, 3)]
+    counted = theirs[1]._get_num_multimodal_tokens(image_sizes=[list(size) for size in sizes])["num_image_tokens"]
+    found = [plan_image(size, released, spec.encoder.tile).num_tokens for size in sizes]
+    differing = {size for size, ours_, theirs_ in zip(sizes, found, counted, strict=True) if ours_ != theirs_}
+    tied = {size for size in sizes if max(size) <= spec.encoder.tile_px}
+    assert differing
+    assert differing <= tied
 
 
 @pytest.mark.parametrize("inner", ["", "vision_model."])

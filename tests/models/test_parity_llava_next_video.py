@@ -23,8 +23,8 @@ PINPOINTS = [[56, 112], [112, 56], [112, 112]]
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
 
-@pytest.fixture(scope="module")
-def theirs(tmp_path_factory, tiny_tokenizer, tiny_llm):
+@pytest.fixture(scope="module", params=["average", "max"])
+def theirs(request, tmp_path_factory, tiny_tokenizer, tiny_llm):
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer("<video>", "<image>")
     vision = CLIPVisionConfig(
@@ -43,6 +43,7 @@ def theirs(tmp_path_factory, tiny_tokenizer, tiny_llm):
         image_token_index=tokenizer.token_to_id("<image>"),
         video_token_index=tokenizer.token_to_id("<video>"),
         image_grid_pinpoints=PINPOINTS,
+        spatial_pool_mode=request.param,
     )
     model = LlavaNextVideoForConditionalGeneration(config).eval()
     size = {"size": {"shortest_edge": PX}, "crop_size": {"height": PX, "width": PX}}
@@ -86,14 +87,15 @@ def clip_pixels(clip):
     return torch.from_numpy(np.stack(frames))
 
 
-def test_the_switches_are_read_from_the_folder(ours):
+def test_the_switches_are_read_from_the_folder(theirs, ours):
     spec = ours[1].spec
     assert spec.video.pool_before_projector
-    assert (spec.video.pool, spec.video.pool_mode, spec.video.end, spec.video.fit) == (2, "average", "no_token", "crop")
+    mode = theirs[0].config.spatial_pool_mode
+    assert (spec.video.pool, spec.video.pool_mode, spec.video.end, spec.video.fit) == (2, mode, "no_token", "crop")
 
 
 @pytest.mark.parametrize(("frames", "width", "height"), [(1, 56, 56), (3, 80, 45), (5, 33, 71)])
-def test_clip(theirs, ours, tiny_clip, frames, width, height):
+def test_clip(parity, theirs, ours, tiny_clip, frames, width, height):
     model, processor = ours
     clip = tiny_clip(frames, width, height)
     one = example([clip], "What happens?")
@@ -109,20 +111,20 @@ def test_clip(theirs, ours, tiny_clip, frames, width, height):
     with torch.no_grad():
         expected = theirs[0](**inputs, pixel_values_videos=pixels[None]).logits
         found = model(batch).logits
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    parity(f"llava_next_video ({theirs[0].config.spatial_pool_mode}, clip)", found, expected)
 
 
-def test_image(theirs, ours, tiny_image):
+def test_image(parity, theirs, ours, tiny_image):
     model, processor = ours
     one = example([tiny_image(130, 70)], "What is this?")
     text = processor.template.render(one.turns, add_generation_prompt=True).text
     inputs = theirs[1](text=text, images=tiny_image(130, 70), return_tensors="pt")
     with torch.no_grad():
         expected, found = theirs[0](**inputs).logits, model(processor.batch([one])).logits
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    parity(f"llava_next_video ({theirs[0].config.spatial_pool_mode}, one image)", found, expected)
 
 
-def test_image_and_clip_in_one_prompt(theirs, ours, tiny_image, tiny_clip):
+def test_image_and_clip_in_one_prompt(parity, theirs, ours, tiny_image, tiny_clip):
     model, processor = ours
     image, clip = tiny_image(130, 70), tiny_clip(2, 60, 90)
     one = example([image, clip], "Which?")
@@ -137,7 +139,7 @@ def test_image_and_clip_in_one_prompt(theirs, ours, tiny_image, tiny_clip):
     with torch.no_grad():
         expected = theirs[0](**inputs, pixel_values_videos=clip_pixels(clip)[None]).logits
         found = model(processor.batch([one])).logits
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    parity(f"llava_next_video ({theirs[0].config.spatial_pool_mode}, image and clip)", found, expected)
 
 
 def test_batched_equals_one_by_one(ours, tiny_image, tiny_clip):

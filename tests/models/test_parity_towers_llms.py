@@ -3,6 +3,7 @@
 import pytest
 import torch
 from transformers import (
+    LlamaConfig,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     LlavaNextProcessor,
@@ -19,15 +20,23 @@ from models.example import Example, Turn
 PX = 44
 PINPOINTS = [[44, 88], [88, 44], [88, 88], [132, 44], [44, 132]]
 LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
+LLAMA_3 = {"rope_type": "default", "rope_theta": 500000.0}
+# what tells these Llamas from Vicuna
+SPECIALS = {
+    "llama 3": ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    "chatml": ("<|im_start|>", "<|im_end|>"),
+}
 TEXTS = {
     "mistral": (MistralConfig, {}, "mistral_instruct"),
+    "llama 3": (LlamaConfig, {"rope_parameters": LLAMA_3}, "llava_llama_3"),
+    "chatml": (LlamaConfig, {}, "chatml_direct"),
     "qwen2": (Qwen2Config, {}, "qwen_1_5"),
     "qwen2 scaled": (Qwen2Config, {"rope_parameters": LINEAR}, "qwen_1_5"),
 }
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_logits(tmp_path, tiny_tokenizer, tiny_llm, tiny_image, name):
+def test_logits(parity, tmp_path, tiny_tokenizer, tiny_llm, tiny_image, name):
     cls, changes, template = TEXTS[name]
     torch.manual_seed(0)
     # SigLIP drops the pixels beyond the last whole patch: 44 // 14 = 3 tokens a side
@@ -41,7 +50,7 @@ def test_logits(tmp_path, tiny_tokenizer, tiny_llm, tiny_image, name):
         vision_use_head=False,
     )
     sizes = {key: value for key, value in tiny_llm.items() if key not in ("model_type", "rope_theta")}
-    tokenizer = tiny_tokenizer("<image>")
+    tokenizer = tiny_tokenizer("<image>", *SPECIALS.get(name, ()))
     config = LlavaNextConfig(
         vision_config=vision,
         text_config=cls(**sizes, **changes),
@@ -77,4 +86,4 @@ def test_logits(tmp_path, tiny_tokenizer, tiny_llm, tiny_image, name):
         inputs = their_processor(text=text, images=one.media[0], return_tensors="pt")
         with torch.no_grad():
             expected, found = theirs(**inputs).logits, model(processor.batch([one])).logits
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        parity(f"llava_next (siglip, {name})", found, expected)
