@@ -1,9 +1,12 @@
 """The critic: the released prompts, recorded replies, a tiny model end to end, preference pairs."""
 
+import json
+
 import pytest
 import torch
 
 from models.critic.judge import Reply, critic, judge, judge_by
+from models.critic.main import main
 from models.critic.pairs import Candidate, best_and_worst, score_candidates
 from models.critic.prompt import pairwise, pointwise
 from models.critic.score import Score
@@ -142,3 +145,24 @@ class TestPairs:
         assert best_and_worst(unread).reason == "fewer than two scored"
         with pytest.raises(ValueError, match="times of at least 1, got 0"):
             score_candidates(Recorded(), "q", ["a"], times=0)
+
+
+class TestCommand:
+    def test_prints_the_reply_and_what_was_read(self, run, tiny_image, tmp_path, capsys):
+        folder, _, _ = run
+        tiny_image(60, 60).save(tmp_path / "a.png")
+        words = [str(tmp_path / "a.png"), "What?", "A dog.", "--model", str(folder), "--max-new-tokens", "4"]
+        assert main([*words, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["score"] == {"value": None, "rule": "none"}
+        assert found["reply"]["cut"]
+        assert main([*words[:3], "A cat.", *words[3:]]) == 0
+        assert "preference: None (rule: none) | cut off" in capsys.readouterr().out
+
+    def test_what_is_wrong_is_one_line(self, run, tmp_path, capsys):
+        folder, _, _ = run
+        for words in (["no.png", "q", "a"], ["no.png", "q", "a", "b", "c"]):
+            assert main([*words, "--model", str(folder)]) == 2
+            error = capsys.readouterr().err
+            assert error.startswith("models.critic: ")
+            assert error.count("\n") == 1
