@@ -231,7 +231,8 @@ class TrainConfig:
     """anyres-train: a recipe that makes a model from random weights, or one stage on a user's conversations.
 
     recipe: the settings of a recipe, or None. stage, source, data, media, out: a stage, the model it starts from, the
-    JSON file, the folder its file names are relative to, and the folder to write. The parts describe a recipe's model.
+    JSON file, the folder its file names are relative to, and the folder to write. labels: what a stage learns of a
+    conversation (models.prompt.labels). The parts describe a recipe's model.
     """
 
     recipe: dict[str, Any] | None = None
@@ -240,6 +241,7 @@ class TrainConfig:
     media: str
     out: str | None
     device: str
+    labels: Literal["answers", "released", "released_old"] = "answers"
     stage: StageSpec | None = None
     encoder: EncoderSpec | None = None
     projector: ProjectorChoice | None = None

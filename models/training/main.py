@@ -52,12 +52,14 @@ def _stage(config: TrainConfig) -> Path:
 
     from models.build import load
     from models.checkpoints.save import save
+    from models.processor import Processor
     from models.training.loop import train
     from models.training.objective import Answers
     from models.training.sft import read_conversations, sft_source
 
     stage: StageSpec = config.stage
-    model, processor = load(str(config.source), device=config.device, dtype=torch.float32)
+    model, loaded = load(str(config.source), device=config.device, dtype=torch.float32)
+    processor = Processor(loaded.spec, loaded.tokenizer, labels=config.labels)
     conversations = read_conversations(Path(str(config.data)), Path(config.media))
     data = sft_source(conversations, processor, stage.batch_tokens, stage.seed)
     folder = Path(str(config.out))
