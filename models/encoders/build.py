@@ -90,8 +90,9 @@ def load_encoder(
     folder = _locate(spec, str(spec.weights if source is None else source), download)
     found = read_tower(folder)
     expected = dict(found.promised)
-    if spec.backend == "open_clip":
-        expected.pop("backend", None)
+    if spec.backend == "open_clip" and expected.get("backend") in ("hf_clip", "hf_siglip"):
+        # the same towers in transformers' layout
+        del expected["backend"]
     check_promise(spec, expected, str(folder))
     return encoder_from_state(spec, found.state, dtype, where=str(folder))
 
