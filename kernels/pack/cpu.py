@@ -21,8 +21,11 @@ def pack_forward(features_MD: Tensor, ends_KD: Tensor, gather: GatherMap, winner
     """
     if len(gather.copied_T) == len(gather.taps.ptr_R1) - 1:
         out_TD = features_MD.index_select(0, gather.copied_T)
-    else:
+    elif len(gather.taps.index_X):
         out_TD = _weighted_rows(features_MD, gather.taps)
+    else:
+        # nothing but end vectors and largest of blocks, written below
+        out_TD = features_MD.new_empty(len(gather.taps.ptr_R1) - 1, features_MD.shape[1])
     if len(gather.end_row_E):
         ends_ED = ends_KD.to(out_TD.dtype).index_select(0, gather.end_vec_E)
         out_TD.index_copy_(0, gather.end_row_E, ends_ED)
@@ -74,12 +77,13 @@ def _largest(features_MD: Tensor, peaks_ZB: Tensor, wants_places: bool) -> tuple
     largest_ZD = features_MD.index_select(0, index_BZ[0])
     place_ZD = torch.zeros(largest_ZD.shape if wants_places else (0, 0), dtype=torch.uint8)
     for place, index_Z in enumerate(index_BZ[1:], start=1):
-        value_ZD = features_MD.index_select(0, index_Z.clamp(min=0))
-        inside_Z1 = (index_Z >= 0)[:, None]
-        better_ZD = ((value_ZD > largest_ZD) | value_ZD.isnan()) & inside_Z1
-        largest_ZD = torch.where(better_ZD, value_ZD, largest_ZD)
+        inside_Z = index_Z >= 0
+        # behind a smaller block its first number again
+        value_ZD = features_MD.index_select(0, torch.where(inside_Z, index_Z, index_BZ[0]))
         if wants_places:
-            place_ZD.masked_fill_(better_ZD, place)
+            better_ZD = (value_ZD > largest_ZD) | (value_ZD != value_ZD)
+            place_ZD.masked_fill_(better_ZD & inside_Z[:, None], place)
+        torch.maximum(largest_ZD, value_ZD, out=largest_ZD)
     return largest_ZD, place_ZD
 
 

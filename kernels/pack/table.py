@@ -55,6 +55,9 @@ class PackTable:
         host_SC = wide_SC.astype(np.int32)
         host_T = np.repeat(np.arange(len(rows), dtype=np.int32), counts_S)
         closed_S = host_SC[:, Column.END] != END_CODES["none"]
+        # blocks of one token are copies
+        resized_S = (host_SC[:, Column.H : Column.W + 1] != host_SC[:, Column.OUT_H : Column.OUT_W + 1]).any(1)
+        reduce_S = host_SC[resized_S, Column.REDUCE]
         last_row_end = int(host_SC[closed_S, Column.VEC].max(initial=-1))
         return cls(
             segments_SC=torch.from_numpy(host_SC),
@@ -62,8 +65,8 @@ class PackTable:
             num_tokens=len(host_T),
             num_source=num_source,
             num_ends=max(last_row_end + 1, int(host_SC[:, Column.CLOSE].max(initial=0))),
-            blocks=bool((host_SC[:, Column.REDUCE] != REDUCE_CODES["bilinear"]).any()),
-            peaks=bool((host_SC[:, Column.REDUCE] == REDUCE_CODES["max"]).any()),
+            blocks=bool((reduce_S != REDUCE_CODES["bilinear"]).any()),
+            peaks=bool((reduce_S == REDUCE_CODES["max"]).any()),
             host_SC=host_SC,
             host_T=host_T,
         )

@@ -203,6 +203,14 @@ def test_blocks_that_do_not_fit_are_refused(reduce: int) -> None:
             PackTable.of([[0, 2, 3, 0, 0, 3, 6, *out, 0, 0, 0, reduce, 0]], [out[0] * out[1]], num_source=18)
 
 
+def test_blocks_of_one_token_are_copies(make_table) -> None:
+    table = make_table((1, 1, ((0, 0, 3, 3), (3, 3), "none", 0, "max", None)))
+    # no kernel looks for winners that the maps do not have
+    assert not table.blocks and not table.peaks and not len(table.inverse().peaks.ptr_R1[1:])
+    table = make_table((1, 1, ((0, 0, 3, 3), (3, 1), "none", 0, "max", None)))
+    assert table.blocks and table.peaks and len(table.inverse().peaks.ptr_R1) == 10
+
+
 def test_blocks_whose_winner_a_byte_cannot_name_are_refused() -> None:
     PackTable.of([[0, 1, 17, 0, 0, 16, 16, 1, 1, 0, 0, 0, 2, 0]], [1], num_source=289)
     with pytest.raises(ValueError, match="largest of more than 256 tokens"):
