@@ -33,9 +33,23 @@ def test_the_python_example(root: Path, example: Path) -> None:
     assert names["encoder"](pixels).shape == (2, 32 * 32, 1024)
 
 
-def test_the_command_line_example(root: Path, example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def commands(root: Path) -> list[str]:
     text = (root / "docs" / "encoders.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^    anyres-plan (.*)$", text, re.MULTILINE)
+    return re.findall(r"^    anyres-plan (.*)$", text, re.MULTILINE)
+
+
+def test_the_command_line_example(root: Path, example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (command,) = [command for command in commands(root) if "--config-dir" in command]
     assert main(command.split()) == 0
     printed = capsys.readouterr().out
     assert "512 px tiles of 32 x 32 tokens" in printed and "1000x80" in printed
+    assert main(["check", *command.split()[2:]]) == 0
+
+
+def test_the_other_commands(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # every preset is checked by itself in test_encoders_check.py
+    others = [command for command in commands(root) if "--config-dir" not in command and command != "check all"]
+    assert len(others) == 5
+    for command in others:
+        assert main(command.split()) == 0, command
+        assert capsys.readouterr().out
