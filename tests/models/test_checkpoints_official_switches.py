@@ -169,6 +169,10 @@ class TestStageOne:
         model, _ = load(projector)
         same_tensors(model.state_dict(), run[1].state_dict())
 
+    def test_it_is_converted_with_its_base(self, projector, run, tmp_path, same_tensors):
+        convert("anyres", projector, tmp_path / "whole")
+        same_tensors(load_file(tmp_path / "whole" / WEIGHTS), load_file(run[0] / WEIGHTS))
+
     def test_the_template_is_said_by_who_loads(self, projector):
         assert load(projector, template="plain")[1].spec.template == "plain"
 
