@@ -140,7 +140,9 @@ def measure_backward(
 
 def moved_rows(table: PackTable) -> int:
     """Return half the rows to be moved: each source token in use read once, each packed token written once."""
-    return (len(table.gather().taps.index_X.unique()) + table.num_tokens) // 2
+    gather = table.gather()
+    read = torch.cat([gather.taps.index_X, gather.peaks_ZB[gather.peaks_ZB >= 0]]).unique()
+    return (len(read) + table.num_tokens) // 2
 
 
 def copy_of(rows: int, width: int, like: Tensor) -> Callable[[], Tensor]:

@@ -41,6 +41,13 @@ def test_transformers_gives_the_same_tokens(case) -> None:
     verify({"transformers": lambda: transformers_merge(case, features, ends[0])}, pack_reference(features, ends, table))
 
 
+def test_a_copy_moves_as_many_rows_as_packing() -> None:
+    # 32 frames of 24 x 24 tokens read, 12 x 12 written, whether averaged or the largest taken
+    assert (
+        run.moved_rows(POOL_24.table()) == run.moved_rows(CASES["pool-24-to-12-max"].table()) == 32 * (576 + 144) // 2
+    )
+
+
 def test_verify_refuses() -> None:
     good = torch.ones(5000, 2)
     verify({"same": lambda: good}, good)
