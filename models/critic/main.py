@@ -6,6 +6,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.critic.judge import Judgement
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,12 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(asdict(found)))
         return 0
     print(found.reply.text)
-    read = (
-        f"score: {found.score.value}" if found.score else f"preference: {found.preference and found.preference.choice}"
-    )
-    rule = found.score.rule if found.score else found.preference and found.preference.rule
-    print(f"{read} (rule: {rule})" + (" | cut off by --max-new-tokens or the context" if found.reply.cut else ""))
+    print(_read(found) + (" | cut off by --max-new-tokens or the context" if found.reply.cut else ""))
     return 0
+
+
+def _read(found: "Judgement") -> str:
+    if found.score is not None:
+        return f"score: {found.score.value} (rule: {found.score.rule})"
+    assert found.preference is not None
+    return f"preference: {found.preference.choice} (rule: {found.preference.rule})"
 
 
 if __name__ == "__main__":
