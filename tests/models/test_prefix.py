@@ -12,6 +12,7 @@ LLMS = {
     "llama": {},
     "qwen2": {"model_type": "qwen2"},
     "mistral": {"model_type": "mistral", "sliding_window": None},
+    "mistral, a window shorter than the prompt": {"model_type": "mistral", "sliding_window": 64},
 }
 QUESTIONS = ("What?", "Where is the second of them, then?", "Who is it?")
 
