@@ -128,6 +128,8 @@ class LMM(nn.Module):
         if streamer is not None and len(batch.ids_BL) > 1:
             raise ValueError(f"generate: a streamer follows one row, the batch has {len(batch.ids_BL)}")
         embeds_BLD, attention_BL, positions_BL = self._inputs(batch, features_NPE, prefix, left=True)
+        if prefix is not None:
+            self._check_window(attention_BL, max_new_tokens)
         if cache is None:
             cache = DynamicCache() if prefix is None else prefix.cache(len(embeds_BLD))
         ids_BN = write(
@@ -145,6 +147,16 @@ class LMM(nn.Module):
         if streamer is not None:
             streamer.end()
         return ids_BN
+
+    def _check_window(self, attention_BL: Tensor, max_new_tokens: int) -> None:
+        """Raise ValueError where padding behind a prefix would push real positions out of a sliding window."""
+        window = getattr(self.llm.config, "sliding_window", None)
+        length = attention_BL.shape[1] + max_new_tokens
+        if window is not None and length > window and not bool(attention_BL.all()):
+            raise ValueError(
+                f"prefix: rows of different length, {length} positions with the answer, and a sliding window of "
+                f"{window}: answer such questions one by one"
+            )
 
     def _inputs(
         self, batch: Batch, features_NPE: Tensor | None, prefix: Prefix | None, left: bool = False

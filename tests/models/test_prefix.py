@@ -12,7 +12,6 @@ LLMS = {
     "llama": {},
     "qwen2": {"model_type": "qwen2"},
     "mistral": {"model_type": "mistral", "sliding_window": None},
-    "mistral, a window shorter than the prompt": {"model_type": "mistral", "sliding_window": 64},
 }
 QUESTIONS = ("What?", "Where is the second of them, then?", "Who is it?")
 
@@ -118,3 +117,15 @@ def test_rows_with_nothing_in_common_have_no_prefix(built):
     batch.ids_BL[1, 0] = 5
     with pytest.raises(ValueError, match="the 2 rows of the batch begin with nothing in common"):
         model.prefix(batch)
+
+
+def test_a_sliding_window_shorter_than_the_prompt(built, tiny_image):
+    model, processor = built(llm={"model_type": "mistral", "sliding_window": 64})
+    media = (tiny_image(80, 60),)
+    batch = questions(processor, media, ("Who?", "How?"))
+    written = model.generate(batch, 6, prefix=model.prefix(batch))
+    assert written.tolist() == model.generate(batch, 6).tolist()
+    # padding between prefix and question would count as positions of the window
+    ragged = questions(processor, media)
+    with pytest.raises(ValueError, match="prefix: rows of different length, .* and a sliding window of 64"):
+        model.generate(ragged, 6, prefix=model.prefix(ragged))
