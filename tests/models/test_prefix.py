@@ -127,5 +127,5 @@ def test_a_sliding_window_shorter_than_the_prompt(built, tiny_image):
     assert written.tolist() == model.generate(batch, 6).tolist()
     # padding between prefix and question would count as positions of the window
     ragged = questions(processor, media)
-    with pytest.raises(ValueError, match="prefix: rows of different length, .* and a sliding window of 64"):
+    with pytest.raises(ValueError, match=r"prefix: rows of different length, .* and a sliding window of 64"):
         model.generate(ragged, 6, prefix=model.prefix(ragged))
