@@ -46,7 +46,7 @@ def load(
     template: the name of a prompt template, instead of the one told by the checkpoint.
     adapter: a LoRA folder to merge into `source`, its base.
 
-    Memory holds the model and one tensor. Nothing is downloaded and no code from the folder runs. Raises ValueError for
+    The weights are never in memory twice. Nothing is downloaded and no code from the folder runs. Raises ValueError for
     an unknown layout, a key that is missing or not supported, weights that do not fit, or a package that is missing.
     """
     folder = POCKET if source == "pocket" else Path(source)
