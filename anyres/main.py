@@ -3,9 +3,11 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from anyres.budget import fit_images
@@ -40,16 +42,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         return check(words[1:])
     try:
         arguments = split_arguments(words, known={"--json"})
-        for composed in compose("plan", arguments.overrides):
-            config = build(PlanConfig, composed.mapping)
-            text = report(arguments.bare, config, as_json="--json" in arguments.flags)
-            print(text if "--json" in arguments.flags else f"{_headline(composed.chosen, config)}\n\n{text}")
+        with _with_folders(arguments.overrides) as overrides:
+            for composed in compose("plan", overrides):
+                config = build(PlanConfig, composed.mapping)
+                text = report(arguments.bare, config, as_json="--json" in arguments.flags)
+                print(text if "--json" in arguments.flags else f"{_headline(composed.chosen, config)}\n\n{text}")
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"anyres-plan: {one_line(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextmanager
+def _with_folders(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the overrides, a model=FOLDER among them as the preset that the checkpoint's own settings make."""
+    folders = [word for word in overrides if word.startswith("model=") and _is_checkpoint(word.removeprefix("model="))]
+    if not folders:
+        yield list(overrides)
+        return
+    # reading a checkpoint takes torch and transformers, named presets take neither
+    from models.checkpoints.load import read_checkpoint
+    from models.checkpoints.preset import NAME, write_preset
+
+    with TemporaryDirectory() as place:
+        write_preset(Path(place), read_checkpoint(Path(folders[-1].removeprefix("model="))).spec)
+        rest = [word for word in overrides if word not in folders]
+        yield [f"hydra.searchpath=[file://{place}]", f"model={NAME}", *rest]
+
+
+def _is_checkpoint(name: str) -> bool:
+    return any((Path(name) / file).is_file() for file in ("config.json", "anyres.json"))
 
 
 def report(words: Sequence[str], config: PlanConfig, as_json: bool) -> str:
@@ -197,6 +221,7 @@ def _frames(medium: PlannedMedium) -> list[Any]:
 
 
 def _headline(chosen: dict[str, str], config: PlanConfig) -> str:
+    chosen = chosen | ({"model": config.model.name} if chosen["model"] == "checkpoint" else {})
     choices = " ".join(f"{group}={chosen[group]}" for group in ("model", "encoder", "grid", "video", "llm"))
     side = config.encoder.tile.tok
     tile = f"{config.encoder.tile_px} px tiles of {side} x {side} tokens"

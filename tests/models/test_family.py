@@ -27,6 +27,7 @@ from transformers import (
     SiglipVisionModel,
 )
 
+from anyres.main import main as plan
 from conf.build import build
 from conf.main import compose
 from conf.schema import PlanConfig
@@ -297,3 +298,11 @@ def test_ask(family: Folder, tiny_image: Callable, tmp_path: Path, capsys: pytes
     tokens = family.processor.plan(tiny_image(64, 48)).num_tokens
     assert (code, captured.err) == (0, "")
     assert f"{tokens:,} visual" in captured.out
+
+
+def test_plan(family: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = [f"{width}x{height}" for width, height in family.system.images]
+    code = plan([*sizes, f"model={family.path}", "--json"])
+    captured = capsys.readouterr()
+    assert (code, captured.err) == (0, "")
+    assert [row["tokens"] for row in json.loads(captured.out)] == list(family.system.images.values())
