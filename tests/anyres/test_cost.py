@@ -1,6 +1,9 @@
 """Costs: formulas against FLOPs counted on tiny models, and figures of known models."""
 
+from dataclasses import replace
+
 import pytest
+import tiny
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
@@ -26,22 +29,7 @@ from anyres.cost import (
 from models.encoders.spec import EncoderSpec
 from models.spec import LlmSpec, ProjectorSpec
 
-CLIP = EncoderSpec(
-    backend="hf_clip",
-    weights="",
-    tile_px=42,
-    patch_px=14,
-    dim=32,
-    layers=3,
-    heads=2,
-    mlp=80,
-    layer=-2,
-    prefix_tokens=1,
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
-    act="quick_gelu",
-    norm_eps=1e-5,
-)
+CLIP = replace(tiny.CLIP, mlp=80, mean=(0.5,) * 3, std=(0.5,) * 3)
 LLAMA = LlmSpec(
     kind="llama", hidden=64, layers=3, heads=4, kv_heads=4, mlp=176, vocab=97, context=2048, rope_theta=10000.0
 )

@@ -1,10 +1,12 @@
 """A tiny world for model tests: a byte tokenizer, a spec whose tile has 3 x 3 tokens, pictures of any size."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from PIL import Image
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processors
@@ -14,7 +16,6 @@ from anyres.geometry import HW
 from anyres.grid import GridSpec
 from models.build import build_model
 from models.checkpoints.save import save
-from models.encoders.spec import EncoderSpec
 from models.example import Example, Turn
 from models.llms.build import llm_config, llm_spec
 from models.pocket.words import VOCABULARY
@@ -67,22 +68,7 @@ def make_clip(frames: int, width: int, height: int, seed: int = 0) -> VideoClip:
 
 def make_spec(**changes: Any) -> ModelSpec:
     """Return a spec with a CLIP of 42 px tiles (3 x 3 tokens) and the released five grids."""
-    encoder = EncoderSpec(
-        backend="hf_clip",
-        weights="",
-        tile_px=42,
-        patch_px=14,
-        dim=32,
-        layers=3,
-        heads=2,
-        mlp=48,
-        layer=-2,
-        prefix_tokens=1,
-        mean=(0.48145466, 0.4578275, 0.40821073),
-        std=(0.26862954, 0.26130258, 0.27577711),
-        act="quick_gelu",
-        norm_eps=1e-5,
-    )
+    encoder = tiny.CLIP
     fields: dict[str, Any] = {
         "name": "tiny",
         "encoder": encoder,
@@ -190,22 +176,7 @@ def ask() -> Callable[..., torch.Tensor]:
 def tiny_pocket() -> ModelSpec:
     """A model of the pocket family, as small as it runs."""
     width = 32
-    encoder = EncoderSpec(
-        backend="hf_siglip",
-        weights="",
-        tile_px=56,
-        patch_px=14,
-        dim=width,
-        layers=1,
-        heads=2,
-        mlp=48,
-        layer=-1,
-        prefix_tokens=0,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        act="gelu_tanh",
-        norm_eps=1e-6,
-    )
+    encoder = replace(tiny.SIGLIP, tile_px=56, dim=width, layers=1, layer=-1)
     llm = LlmSpec(
         kind="llama",
         hidden=width,

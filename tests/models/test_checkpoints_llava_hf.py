@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from PIL import Image
 from safetensors.torch import load_file
@@ -17,7 +18,6 @@ from models.build import load
 from models.checkpoints.convert import convert
 from models.checkpoints.load import read_checkpoint
 from models.checkpoints.save import save
-from models.encoders.spec import EncoderSpec
 from models.example import Example, Turn
 from models.spec import ProjectorSpec
 from video.clip import VideoSpec
@@ -25,22 +25,7 @@ from video.clip import VideoSpec
 FIVE = (HW(2, 1), HW(1, 2), HW(2, 2), HW(1, 3), HW(3, 1))
 SQUARE = tuple(HW(rows, cols) for rows in range(1, 4) for cols in range(1, 4))
 HALF = (0.5, 0.5, 0.5)
-SIGLIP = EncoderSpec(
-    backend="hf_siglip",
-    weights="",
-    tile_px=44,
-    patch_px=14,
-    dim=32,
-    layers=3,
-    heads=2,
-    mlp=48,
-    layer=-2,
-    prefix_tokens=0,
-    mean=HALF,
-    std=HALF,
-    act="gelu_tanh",
-    norm_eps=1e-6,
-)
+SIGLIP = replace(tiny.SIGLIP, tile_px=44)
 FRAMES = VideoSpec(num_frames=4, pool=1, pool_mode="none", end="no_token")
 ONE_TOKEN = VideoSpec(num_frames=3, policy="interior", pool=2, pool_mode="bilinear", end="one_token")
 # four tokens a side, of which the video processor counts a quarter

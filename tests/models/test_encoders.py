@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 import yaml
 from torch import Tensor, nn
@@ -16,22 +17,7 @@ from models.encoders.promise import encoder_spec
 from models.encoders.rename import hf_clip_to_open_clip, hf_siglip_to_timm, open_clip_to_hf_clip, timm_to_hf_siglip
 from models.encoders.spec import EncoderSpec
 
-CLIP = EncoderSpec(
-    backend="hf_clip",
-    weights="",
-    tile_px=42,
-    patch_px=14,
-    dim=32,
-    layers=3,
-    heads=2,
-    mlp=77,
-    layer=-2,
-    prefix_tokens=1,
-    mean=(0.48145466, 0.4578275, 0.40821073),
-    std=(0.26862954, 0.26130258, 0.27577711),
-    act="quick_gelu",
-    norm_eps=1e-5,
-)
+CLIP = replace(tiny.CLIP, mlp=77)
 # 45 px: 3 patches of 14 and 3 px that no patch reads
 SIGLIP = replace(
     CLIP,

@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 
 import pytest
+import tiny
 import torch
 from timm import create_model
 from torch import Tensor, nn
@@ -21,22 +22,7 @@ from models.encoders.rename import open_clip_to_hf_clip, timm_to_hf_siglip
 from models.encoders.spec import EncoderSpec
 from models.encoders.states import SLICE_M25811_F6, slice_four
 
-NAFLEX = EncoderSpec(
-    backend="hf_siglip2",
-    weights="",
-    tile_px=32,
-    patch_px=8,
-    dim=32,
-    layers=3,
-    heads=2,
-    mlp=72,
-    layer=-2,
-    prefix_tokens=0,
-    mean=(0.5,) * 3,
-    std=(0.5,) * 3,
-    act="gelu_tanh",
-    norm_eps=1e-6,
-)
+NAFLEX = tiny.NAFLEX
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 DINOV2 = replace(NAFLEX, backend="hf_dinov2", prefix_tokens=1, mlp=128, act="gelu", **IMAGENET)
 REGISTERS = replace(DINOV2, prefix_tokens=5)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from safetensors.torch import save_file
 from transformers import (
@@ -20,22 +21,7 @@ from transformers import (
 from models.encoders.build import build_encoder, encoder_from_state, load_encoder
 from models.encoders.spec import EncoderSpec
 
-CLIP = EncoderSpec(
-    backend="hf_clip",
-    weights="",
-    tile_px=28,
-    patch_px=14,
-    dim=32,
-    layers=2,
-    heads=2,
-    mlp=64,
-    layer=-2,
-    prefix_tokens=1,
-    mean=(0.48145466, 0.4578275, 0.40821073),
-    std=(0.26862954, 0.26130258, 0.27577711),
-    act="quick_gelu",
-    norm_eps=1e-5,
-)
+CLIP = replace(tiny.CLIP, tile_px=28, layers=2, mlp=64)
 SIGLIP = replace(
     CLIP, backend="hf_siglip", prefix_tokens=0, act="gelu_tanh", norm_eps=1e-6, mean=(0.5,) * 3, std=(0.5,) * 3
 )

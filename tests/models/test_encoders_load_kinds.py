@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import Siglip2Config, Siglip2Model, Siglip2TextConfig
@@ -13,22 +14,7 @@ from models.encoders.build import build_encoder, load_encoder
 from models.encoders.check import randomise
 from models.encoders.spec import EncoderSpec
 
-NAFLEX = EncoderSpec(
-    backend="hf_siglip2",
-    weights="",
-    tile_px=32,
-    patch_px=8,
-    dim=32,
-    layers=2,
-    heads=2,
-    mlp=72,
-    layer=-2,
-    prefix_tokens=0,
-    mean=(0.5,) * 3,
-    std=(0.5,) * 3,
-    act="gelu_tanh",
-    norm_eps=1e-6,
-)
+NAFLEX = replace(tiny.NAFLEX, layers=2)
 DINOV2 = replace(NAFLEX, backend="hf_dinov2", prefix_tokens=1, mlp=128, act="gelu")
 REGISTERS = replace(DINOV2, prefix_tokens=5)
 GIANT = replace(DINOV2, mlp=88, act="swiglu")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import tiny
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel, SiglipVisionConfig, SiglipVisionModel
 
@@ -11,23 +12,7 @@ from models.encoders.check import difference, randomise
 from models.encoders.positions import resize_positions
 from models.encoders.spec import EncoderSpec
 
-CLIP = EncoderSpec(
-    backend="hf_clip",
-    weights="",
-    tile_px=56,
-    trained_px=32,
-    patch_px=8,
-    dim=32,
-    layers=3,
-    heads=2,
-    mlp=72,
-    layer=-2,
-    prefix_tokens=1,
-    mean=(0.5,) * 3,
-    std=(0.5,) * 3,
-    act="quick_gelu",
-    norm_eps=1e-5,
-)
+CLIP = replace(tiny.CLIP, tile_px=56, trained_px=32, patch_px=8, mlp=72, mean=(0.5,) * 3, std=(0.5,) * 3)
 SIGLIP = replace(CLIP, backend="hf_siglip", prefix_tokens=0, act="gelu_tanh", norm_eps=1e-6)
 BOTH = pytest.mark.parametrize("spec", [CLIP, SIGLIP], ids=["clip", "siglip"])
 # trained on 4 x 4 patches: larger, smaller, the same with pixels left over

@@ -5,7 +5,6 @@ only widths, depths and vocabularies are small.
 """
 
 import json
-import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from family import PROMPTS, SYSTEMS, TOWERS, WIDTH
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, processors
 from torch import Tensor
@@ -40,8 +40,6 @@ from models.processor import Processor
 from models.serve.main import main as ask
 from video.clip import ClipMeta, VideoClip
 
-FAMILY = runpy.run_path(str(Path(__file__).with_name("family.py")))
-System, SYSTEMS, TOWERS, PROMPTS, WIDTH = (FAMILY[key] for key in ("System", "SYSTEMS", "TOWERS", "PROMPTS", "WIDTH"))
 KINDS = {"Llama": "llama", "Mistral": "mistral", "Qwen": "qwen2"}
 INSIDE = "model.vision_tower.vision_tower.vision_model."
 VISION = {"hidden_size": WIDTH, "intermediate_size": 48, "num_attention_heads": 2, "patch_size": 14}
