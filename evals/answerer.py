@@ -109,19 +109,18 @@ class LmmAnswerer:
         )
 
     def answer(self, ready: Sequence[Ready], max_new_tokens: int) -> list[Answer]:
-        """Return one greedy answer each."""
+        """Return one greedy answer each; its tokens count a stop string of several tokens, but not a stop id."""
         prepared: list[Prepared] = [item.payload for item in ready]  # type: ignore[misc]
         try:
             batch = self.processor.collate(prepared).to(self.model.device)
-            ids_BL = self.model.generate(batch, max_new_tokens, stop_ids=self.processor.stop_ids).tolist()
+            ids_BL = self.model.generate(
+                batch, max_new_tokens, stop_ids=self.processor.stop_ids, stopped=self.processor.stopper()
+            ).tolist()
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(str(error)) from error
-        return [Answer(text=self.processor.decode(ids_L), tokens=self._length(ids_L)) for ids_L in ids_BL]
-
-    def _length(self, ids_L: list[int]) -> int:
-        """Return how many ids come before the first stop id."""
-        stops = [place for place, token in enumerate(ids_L) if token in self.processor.stop_ids]
-        return stops[0] if stops else len(ids_L)
+        return [
+            Answer(text=self.processor.decode(ids_L), tokens=len(self.processor.written(ids_L))) for ids_L in ids_BL
+        ]
 
 
 def flatten(data: object, prefix: str = "") -> dict[str, str | int | float | bool | None]:
