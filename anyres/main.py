@@ -73,7 +73,11 @@ def _with_folders(overrides: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _is_checkpoint(name: str) -> bool:
-    return any((Path(name) / file).is_file() for file in ("config.json", "anyres.json"))
+    if any((Path(name) / file).is_file() for file in ("config.json", "anyres.json")):
+        return True
+    if "/" in name and "," not in name:
+        raise ValueError(f"model={name}: expected a preset, or a checkpoint folder with config.json or anyres.json")
+    return False
 
 
 def report(words: Sequence[str], config: PlanConfig, as_json: bool) -> str:

@@ -180,3 +180,11 @@ def test_drawing_to_no_picture_is_refused(
     assert main(["640x480", f"draw={target}"]) == 2
     error = capsys.readouterr().err
     assert "draw=" in error and words in error
+
+
+def test_model_folder_without_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["640x480", f"model={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        f"anyres-plan: model={tmp_path}: expected a preset, or a checkpoint folder with config.json or anyres.json\n"
+    )
