@@ -79,7 +79,8 @@ def _resumes(target: Path, last: str, record: Mapping[str, Any]) -> bool:
         return False
     if not target.is_dir() or (any(target.iterdir()) and not (target / RECORD).is_file()):
         raise ValueError(f"{target}: exists and is not an empty folder")
-    if not (target / RECORD).is_file():
+    if all(path.name == RECORD for path in target.iterdir()):
+        # empty, or a conversion that was refused before it wrote a file
         return False
     if (target / last).is_file():
         raise ValueError(f"{target}: exists and is not an empty folder; it holds a finished conversion")

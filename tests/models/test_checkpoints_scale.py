@@ -12,7 +12,7 @@ from torch import nn
 
 from conf.build import build
 from models.build import build_model, load
-from models.checkpoints.convert import convert
+from models.checkpoints.convert import WRITERS, convert
 from models.checkpoints.load import read_checkpoint
 from models.checkpoints.main import main
 from models.checkpoints.save import weights
@@ -253,6 +253,20 @@ class TestResuming:
             convert("anyres", folder, target, report=lambda written: (_ for _ in ()).throw(Cut))
         whole = (target / "model.safetensors").read_bytes()
         (target / "model.safetensors").write_bytes(whole[:-100])
+        convert("anyres", folder, target)
+        same_tensors(load_file(target / "model.safetensors"), weights(model))
+
+    def test_after_a_refused_one_the_folder_is_free(self, run, tmp_path, monkeypatch, same_tensors):
+        folder, model, _ = run
+        target = tmp_path / "out"
+
+        def refuse(*arguments):
+            raise ValueError("cannot hold it")
+
+        with monkeypatch.context() as patch:
+            patch.setitem(WRITERS, "llava-hf", refuse)
+            with pytest.raises(ValueError, match="cannot hold it"):
+                convert("llava-hf", folder, target)
         convert("anyres", folder, target)
         same_tensors(load_file(target / "model.safetensors"), weights(model))
 
