@@ -28,7 +28,7 @@ AROUND = ("<im_start>", "<im_end>")
 OWN_KEYS = (
     *("template", "rope_factor", "several", "tokenization"),
     *("thin", "tie_order", "rounding", "overview"),
-    *("policy", "fps", "fit"),
+    *("policy", "fps", "fit", "pool_mode"),
 )
 
 # read here or by the tower
@@ -162,11 +162,14 @@ def video_of(config: Config, encoder: EncoderSpec, where: str) -> VideoSpec:
     return VideoSpec(
         num_frames=config.get("frames_upbound") or FRAMES,
         pool=config.get("mm_spatial_pool_stride") or 2,
-        pool_mode=mode,
         pool_before_projector=pooled_first,
         end=_end(config, pooled_first, where),
         slow_every=(config.get("faster_token_stride") or SLOW_EVERY) if config.get("add_faster_video") else None,
-        **{"fit": "crop" if encoder.backend == "hf_clip" else "squash", **_own(config, "policy", "fps", "fit")},
+        **{
+            "pool_mode": mode,
+            "fit": "crop" if encoder.backend == "hf_clip" else "squash",
+            **_own(config, "policy", "fps", "fit", "pool_mode"),
+        },
     )
 
 

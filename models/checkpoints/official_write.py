@@ -76,6 +76,7 @@ def _own_keys(spec: ModelSpec) -> dict[str, Any]:
         "tie_order": grid.tie_order,
         "rounding": grid.rounding,
         **single,
+        **({"pool_mode": "none"} if video.pool_mode == "none" else {}),
         "policy": video.policy,
         "fps": video.fps,
         "fit": video.fit,
