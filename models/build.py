@@ -37,7 +37,7 @@ def load(
 ) -> tuple[LMM, Processor]:
     """Return the model of `source`, in evaluation mode, and its processor.
 
-    source: "pocket" (the model that ships), a run folder, a llava-hf folder or an official LLaVA-NeXT folder; or a LoRA
+    source: "pocket" (the model that ships), a run folder, a llava-hf folder or an official LLaVA folder; or a LoRA
     folder whose config names its base as a local folder.
     dtype: of the weights in memory; by default float32 on a CPU and the stored dtype elsewhere.
     rope_factor: linear position scaling, instead of the checkpoint's own; the context grows by it.

@@ -50,7 +50,7 @@ def layout_of(folder: Path) -> str:
     found = f"config.json with {', '.join(sorted(config)[:8])}" if config else "no config.json"
     raise ValueError(
         f"{folder}: unknown layout. Looked for {SPEC} (a run folder), a config.json with vision_config and text_config "
-        f"(llava-hf), a config.json with mm_vision_tower (official LLaVA-NeXT); found {found}"
+        f"(llava-hf), a config.json with mm_vision_tower (an official LLaVA folder); found {found}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Read official LLaVA-NeXT folders: the raw config.json decides, never AutoConfig, never a name.
+"""Read official LLaVA folders: the raw config.json decides, never AutoConfig, never a name.
 
 Their model_type may say "llava", which transformers would take for its own class of that name. Text is tokenised as the
 released code does it, each piece on its own.

@@ -1,4 +1,4 @@
-"""Write a checkpoint as an official LLaVA-NeXT folder."""
+"""Write a checkpoint as an official LLaVA folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
