@@ -94,7 +94,7 @@ def _(
     peaks: bool,
 ) -> tuple[Tensor, Tensor]:
     # triton is imported by the first packing on a GPU: machines without one need not have it
-    from kernels.pack.kernel import launch_forward
+    from kernels.pack.launch import launch_forward
 
     out_TD = features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
     winners_TD = _winners(features_MD, segment_of_T, inverse, peaks)
@@ -130,7 +130,7 @@ def grad_features_op(grad_TD: Tensor, inverse: Sequence[Tensor], winners_TD: Ten
 
 @grad_features_op.register_kernel("cuda")
 def _(grad_TD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int) -> Tensor:
-    from kernels.pack.kernel import launch_grad_features
+    from kernels.pack.launch import launch_grad_features
 
     out_MD = grad_TD.new_empty(num_source, grad_TD.shape[1])
     launch_grad_features(grad_TD, InverseMap.of(inverse), out_MD, winners_TD)
@@ -150,7 +150,7 @@ def grad_ends_op(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> T
 
 @grad_ends_op.register_kernel("cuda")
 def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> Tensor:
-    from kernels.pack.kernel import launch_grad_ends
+    from kernels.pack.launch import launch_grad_ends
 
     partial_SKD = grad_TD.new_empty(END_SPLITS, num_ends, grad_TD.shape[1], dtype=torch.float32)
     launch_grad_ends(grad_TD, InverseMap.of(inverse), partial_SKD)

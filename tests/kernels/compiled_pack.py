@@ -13,6 +13,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, CompiledKernel
 
 from kernels.pack import kernel
+from kernels.pack.launch import tile_shape
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -43,7 +44,7 @@ def compiled(
 ) -> CompiledKernel:
     """Compile one kernel as its launcher would for contiguous tensors (torch aligns their first number)."""
     function = getattr(kernel, name)
-    rows, block = kernel.tile_shape(width, NUMBERS[dtype])
+    rows, block = tile_shape(width, NUMBERS[dtype])
     constants = {"D": width, "ROWS": rows, "BLOCK": block}
     if name == "pack_grad_ends_kernel":
         constants = {"D": width, "ROWS": 32, "BLOCK": min(block, 64), "SPLITS": 8}

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernels.pack.kernel import launch_forward, launch_grad_ends, launch_grad_features, pack_forward_kernel
+from kernels.pack.kernel import pack_forward_kernel
+from kernels.pack.launch import launch_forward, launch_grad_ends, launch_grad_features
 from kernels.pack.reference import pack_reference
 from kernels.pack.table import PackTable
 
