@@ -4,13 +4,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
+from conf.own import for_hydra, settings
 from conf.schema import AskConfig
 from models.serve.inputs import Inputs, split_inputs, split_line
 
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     from models.serve.ask import Session
     from video.clip import VideoSpec
 
-T = TypeVar("T")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 with one line on standard error for anything that its user can put right."""
     try:
         arguments = split_arguments(sys.argv[1:] if argv is None else argv, known={"--json"})
-        for composed in compose("ask", [_for_hydra(word) for word in arguments.overrides]):
+        for composed in compose("ask", [for_hydra(word) for word in arguments.overrides]):
             config = build(AskConfig, composed.mapping)
             _run(split_inputs(arguments.bare), config, composed, as_json="--json" in arguments.flags)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
@@ -40,40 +38,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _for_hydra(word: str) -> str:
-    """Return an override as hydra should read it: model= names no group here, grid. and video. add to what is null."""
-    if word.startswith("model="):
-        folder = word.removeprefix("model=").replace("\\", "\\\\").replace("'", "\\'")
-        return f"source='{folder}'"
-    return f"++{word}" if word.startswith(("grid.", "video.")) else word
-
-
 def _run(inputs: Inputs, config: AskConfig, composed: Composed, as_json: bool) -> None:
     # loading torch and transformers takes seconds: not for --help, and not before the words make sense
-    from models.serve.report import json_answer, media_lines, tokens_line
+    from models.serve.report import media_lines
 
     session = open_session(inputs, config, composed.chosen)
     paths = list(inputs.paths)
-    if not as_json and inputs.question is None:
+    if inputs.question is not None:
+        _answer(session, Inputs(paths=(), question=inputs.question), paths, config, as_json, alone=True)
+        return
+    if not as_json:
         print("\n".join(media_lines(session, paths)), "\nask; Ctrl-D ends", sep="")
-    for line in [inputs.question] if inputs.question else _questions(prompt="" if as_json else "\n> "):
+    for line in _questions(prompt="" if as_json else "\n> "):
         try:
-            given = Inputs(paths=(), question=line) if inputs.question else split_line(line)
-            media = _open(given.paths, session.video, config)
-            if as_json:
-                answer = session.ask(given.question or "", media=media)
-                print(json.dumps(json_answer(session, [*paths, *given.paths], answer)), flush=True)
-            else:
-                answer = session.ask(given.question or "", lambda piece: print(piece, end="", flush=True), media)
-                print()
-                if inputs.question is not None or media:
-                    print("\n".join(["", *media_lines(session, [*paths, *given.paths])]))
-                print(tokens_line(session, answer))
-            paths += given.paths
+            _answer(session, split_line(line), paths, config, as_json, alone=False)
         except (ValueError, OSError) as error:
-            if inputs.question is not None:
-                raise
             print(f"anyres-ask: {one_line(error)}", file=sys.stderr)
+
+
+def _answer(
+    session: "Session", given: Inputs, paths: list[Path], config: AskConfig, as_json: bool, alone: bool
+) -> None:
+    """Print the answer to a question, about media given with it too; their paths join `paths`.
+
+    alone: the only question, whose media are listed behind its answer.
+    """
+    from models.serve.report import json_answer, media_lines, tokens_line
+
+    media = _open(given.paths, session.video, config)
+    shown = [*paths, *given.paths]
+    if as_json:
+        print(json.dumps(json_answer(session, shown, session.ask(given.question or "", media=media))), flush=True)
+    else:
+        answer = session.ask(given.question or "", lambda piece: print(piece, end="", flush=True), media)
+        print()
+        if alone or media:
+            print("\n".join(["", *media_lines(session, shown)]))
+        print(tokens_line(session, answer))
+    # only once it was answered: a question that fails leaves everything as it was
+    paths += given.paths
 
 
 def _open(paths: Sequence[Path], video: "VideoSpec", config: AskConfig) -> "tuple[Medium, ...]":
@@ -93,8 +96,8 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
 
     checkpoint = read_checkpoint(POCKET if config.source == "pocket" else Path(config.source))
     look = Look(
-        grid=_settings(GridSpec, config.grid, checkpoint.spec.grid, chosen, "grid"),
-        video=_settings(VideoSpec, config.video, checkpoint.spec.video, chosen, "video"),
+        grid=settings(GridSpec, config.grid, checkpoint.spec.grid, chosen, "grid"),
+        video=settings(VideoSpec, config.video, checkpoint.spec.video, chosen, "video"),
         times=config.times,
         budget=config.budget,
     )
@@ -129,14 +132,6 @@ def _device(name: str) -> str:
     if name != "cpu" and not gpu:
         raise ValueError(f"device: {name} was asked for, but torch finds no GPU here")
     return name
-
-
-def _settings(cls: type[T], given: dict[str, Any] | None, own: T, chosen: dict[str, str], group: str) -> T | None:
-    """Return the settings of the group chosen, the model's own with single keys replaced, or None for its own."""
-    if not given:
-        return None
-    whole = chosen.get(group, "None") != "None"
-    return build(cls, given if whole else {**asdict(own), **given}, group)
 
 
 def _questions(prompt: str) -> Iterator[str]:
