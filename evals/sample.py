@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,21 +19,33 @@ class Media:
     """Name one image or one clip; two media with the same key are the same and are decoded once.
 
     Exactly one of `path` (a file) and `draw` (a function that returns a PIL image or a video.clip.VideoClip) is set.
+    A video may be a folder of frames, shown at `fps`. span: only from the first to the second of these seconds.
     """
 
     key: str
     kind: MediaKind
     path: Path | None = None
     draw: Callable[[], object] | None = field(default=None, compare=False)
+    span: tuple[float, float] | None = None
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.draw is None):
             raise ValueError(f"media {self.key!r}: expected exactly one of path and draw")
+        if self.span is not None and not 0 <= self.span[0] < self.span[1]:
+            raise ValueError(f"media {self.key!r}: span {self.span}, expected seconds 0 <= start < end")
 
     @classmethod
-    def file(cls, path: Path, kind: MediaKind | None = None) -> Media:
+    def file(cls, path: Path, kind: MediaKind | None = None, span: tuple[float, float] | None = None) -> Media:
         """Name the file `path`; without `kind` its suffix decides, and an unknown suffix is a ValueError."""
-        return cls(key=str(path), kind=kind or kind_of(path), path=path)
+        key = str(path) if span is None else f"{path}[{span[0]}:{span[1]}]"
+        return cls(key=key, kind=kind or kind_of(path), path=path, span=span)
+
+    @classmethod
+    def frames(cls, folder: Path, fps: float, span: tuple[float, float] | None = None) -> Media:
+        """Name a folder of frames, sorted by name, that are `fps` to the second."""
+        key = f"{folder}@{fps}" if span is None else f"{folder}@{fps}[{span[0]}:{span[1]}]"
+        return cls(key=key, kind="video", path=folder, fps=fps, span=span)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +54,8 @@ class Sample:
 
     With `options` the question is multiple choice and `answers` holds the one right label ("A" is the first option);
     without, `answers` holds every accepted text, the canonical one first. `kind` is the question type that a table
-    has a row for; `cluster` joins samples that are not independent (questions on one image or clip).
+    has a row for; `cluster` joins samples that are not independent (questions on one image or clip). `facts` are
+    further words of the benchmark about it (duration, category, hint), for strata, judges and prompts.
     """
 
     id: str
@@ -52,6 +65,7 @@ class Sample:
     options: tuple[str, ...] = ()
     kind: str = "all"
     cluster: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.answers:

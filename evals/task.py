@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from evals.sample import Sample
+
+if TYPE_CHECKING:
+    from evals.judge.form import JudgeForm
+    from evals.result import Scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,41 +22,75 @@ class Parsed:
     rule: str
 
 
-class Task(Protocol):
-    """A benchmark. `version` changes with the prompt, the parser or the metric; two versions are never compared."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure of a whole run that is no mean of scores: F1, accuracy+ of pairs, a sum over subtasks.
+
+    compute: from the scored samples to the figure, in units of `unit`; its interval is a bootstrap of clusters, so it
+    must be defined for any multiset of samples, and nan where it is not (a division by no samples).
+    """
+
+    name: str
+    compute: Callable[[Sequence[Scored]], float]
+    unit: str = ""
+
+
+class Task(ABC):
+    """A benchmark: a frozen dataclass whose fields are its settings, with at least these.
+
+    name: the first part of every sample's id. max_new_tokens: how long an answer may be.
+    """
+
+    name: str
+    max_new_tokens: int
 
     @property
-    def name(self) -> str:
-        """Return the benchmark's name, the first part of every sample's id."""
-        ...
-
-    @property
+    @abstractmethod
     def version(self) -> str:
-        """Return the names of the prompt form, the parser and the metric, with their versions."""
-        ...
-
-    @property
-    def max_new_tokens(self) -> int:
-        """Return how many tokens an answer may have."""
-        ...
+        """Return the names of prompt form, sampling, parser and metric with their versions; two are never compared."""
 
     @property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Return further rows of the table: a name, and the kinds whose samples it pools."""
-        ...
+        return {}
 
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Return further figures of the whole run."""
+        return ()
+
+    @property
+    def top(self) -> float:
+        """Return the best score of one sample: 1, or what a judge gives at most."""
+        return 1.0
+
+    @property
+    def judge(self) -> JudgeForm | None:
+        """Return what a judge is asked about an answer; None where `parse` and `score` decide."""
+        return None
+
+    @property
+    def opening(self) -> str:
+        """Return the words that the assistant's turn already begins with, as "Best option: ("."""
+        return ""
+
+    @abstractmethod
     def samples(self) -> Sequence[Sample]:
         """Return all samples, in a stable order with unique ids; raise ValueError where a file is not as expected."""
-        ...
 
+    @abstractmethod
     def prompt(self, sample: Sample) -> str:
-        """Return the user's turn, without the media."""
-        ...
+        """Return the user's turn. Without a placeholder "<image>" the media come before it, one placeholder a line;
+        with placeholders there is exactly one for each medium, in order."""
 
+    def prompt_at(self, sample: Sample, times: Sequence[Sequence[float]]) -> str:
+        """Return the user's turn where it depends on the frames: times in seconds, of each medium that is a clip."""
+        return self.prompt(sample)
+
+    @abstractmethod
     def parse(self, sample: Sample, text: str) -> Parsed:
         """Return the answer read in `text`."""
-        ...
 
+    @abstractmethod
     def score(self, sample: Sample, parsed: Parsed) -> float:
-        """Return the score of a parsed answer, in [0, 1]; an unparsed one scores 0."""
-        ...
+        """Return the score of a parsed answer, in [0, top]; an unparsed one scores 0."""

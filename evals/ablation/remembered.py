@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from evals.judge.form import JudgeForm
 from evals.sample import Sample
-from evals.task import Parsed, Task
+from evals.task import Figure, Parsed, Task
 
 
-class Remembered:
+class Remembered(Task):
     """The task `inner` with its samples kept after the first call."""
 
     def __init__(self, inner: Task) -> None:
@@ -35,6 +36,26 @@ class Remembered:
         """Return the task's further rows."""
         return self._inner.groups
 
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Return the task's further figures."""
+        return self._inner.figures
+
+    @property
+    def top(self) -> float:
+        """Return the best score of one sample."""
+        return self._inner.top
+
+    @property
+    def judge(self) -> JudgeForm | None:
+        """Return what a judge is asked."""
+        return self._inner.judge
+
+    @property
+    def opening(self) -> str:
+        """Return the words that the assistant's turn begins with."""
+        return self._inner.opening
+
     def samples(self) -> Sequence[Sample]:
         """Return the task's samples."""
         if self._samples is None:
@@ -44,6 +65,10 @@ class Remembered:
     def prompt(self, sample: Sample) -> str:
         """Return the user's turn."""
         return self._inner.prompt(sample)
+
+    def prompt_at(self, sample: Sample, times: Sequence[Sequence[float]]) -> str:
+        """Return the user's turn where it depends on the frames."""
+        return self._inner.prompt_at(sample, times)
 
     def parse(self, sample: Sample, text: str) -> Parsed:
         """Return the answer read in `text`."""

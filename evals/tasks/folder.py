@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evals.prompts import LETTER, SHORT, ask
 from evals.sample import LABELS, Media, MediaKind, Sample
 from evals.score import ALL, MEAN
-from evals.task import Parsed
+from evals.task import Parsed, Task
 from evals.tasks.matching import CHOICE, EXACT, parse_sample, score_sample
 
 KEYS = frozenset({"id", "media", "image", "video", "question", "options", "answer", "answers", "kind", "cluster"})
@@ -25,7 +25,7 @@ _MEDIA_KEYS: dict[str, MediaKind | None] = {"media": None, "image": "image", "vi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folder:
+class Folder(Task):
     """folder: `file` the JSONL; paths in it are relative to its folder."""
 
     file: Path
@@ -38,11 +38,6 @@ class Folder:
     def version(self) -> str:
         """Return prompt forms, parser and comparison."""
         return f"{self.choice_form} {self.open_form} {CHOICE} {EXACT}"
-
-    @property
-    def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Return no further groups."""
-        return {}
 
     def samples(self) -> Sequence[Sample]:
         """Return one sample a line; a line that cannot be understood, or an id that comes twice, is a ValueError.

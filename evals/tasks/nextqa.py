@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evals.prompts import LETTER, ask
 from evals.sample import LABELS, Media, Sample
-from evals.task import Parsed
+from evals.task import Parsed, Task
 from evals.tasks.matching import CHOICE, parse_sample, score_sample
 
 HEADER = ("video", "frame_count", "width", "height", "question", "answer", "qid", "type", "a0", "a1", "a2", "a3", "a4")
@@ -25,7 +25,7 @@ KINDS = tuple(kind for kinds in GROUPS.values() for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NextQaMc:
+class NextQaMc(Task):
     """nextqa-mc: `csv` the annotation file, `videos` the folder of clips, `vidor_map` the optional id map."""
 
     csv: Path

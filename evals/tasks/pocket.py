@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evals.prompts import OPEN, ask
 from evals.sample import Media, Sample
-from evals.task import Parsed
+from evals.task import Parsed, Task
 from evals.tasks.matching import EXACT, parse_sample, score_sample
 from models.pocket.clips import write_clips
 from models.pocket.tasks import ImageSample, image_samples
@@ -19,7 +19,7 @@ ANSWER_TOKENS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PocketImage:
+class PocketImage(Task):
     """pocket-image: `count` pages for each of `kinds` (models.pocket.tasks), drawn from `seed` in `font`."""
 
     kinds: tuple[str, ...] = ("read", "odd", "chart", "shape", "position", "count", "order")
@@ -33,11 +33,6 @@ class PocketImage:
     def version(self) -> str:
         """Return prompt form and comparison."""
         return f"{OPEN} {EXACT}"
-
-    @property
-    def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Return no further groups."""
-        return {}
 
     def samples(self) -> Sequence[Sample]:
         """Return the samples kind by kind; every page has one question."""
@@ -60,7 +55,7 @@ class PocketImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PocketVideo:
+class PocketVideo(Task):
     """pocket-video: `count` clips of `frames` scenes, and one question of each of `kinds` about every clip.
 
     The clips (models.pocket.clips) are drawn into `folder` once and decoded from there; kinds share them.
@@ -79,11 +74,6 @@ class PocketVideo:
     def version(self) -> str:
         """Return prompt form and comparison."""
         return f"{OPEN} {EXACT}"
-
-    @property
-    def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Return no further groups."""
-        return {}
 
     def samples(self) -> Sequence[Sample]:
         """Return the samples clip by clip; clips that are not in the folder yet are drawn."""

@@ -1,0 +1,1 @@
+"""What a judge is asked about an open answer, who answers, and how verdicts are kept."""
