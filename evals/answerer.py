@@ -18,6 +18,7 @@ from evals.fingerprint import digest_tensor, fingerprint
 from evals.ledger import Config
 from evals.predict import Answer, MediaFailed, OutOfMemory, Question, Ready
 from evals.sample import Media
+from evals.stopwatch import Stopwatch
 from models.example import Example, Turn
 from models.lmm import LMM
 from models.processor import Prepared, Processor
@@ -113,13 +114,23 @@ class LmmAnswerer:
         prepared: list[Prepared] = [item.payload for item in ready]  # type: ignore[misc]
         try:
             batch = self.processor.collate(prepared).to(self.model.device)
-            ids_BL = self.model.generate(
-                batch, max_new_tokens, stop_ids=self.processor.stop_ids, stopped=self.processor.stopper()
-            ).tolist()
+            with Stopwatch(self.model) as watch:
+                ids_BL = self.model.generate(
+                    batch, max_new_tokens, stop_ids=self.processor.stop_ids, stopped=self.processor.stopper()
+                ).tolist()
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(str(error)) from error
         return [
-            Answer(text=self.processor.decode(ids_L), tokens=len(self.processor.written(ids_L))) for ids_L in ids_BL
+            Answer(
+                text=self.processor.decode(ids_L),
+                tokens=len(self.processor.written(ids_L)),
+                encode_seconds=watch.encode / len(ready),
+                prefill_seconds=watch.prefill / len(ready),
+                decode_seconds=watch.decode / len(ready),
+                batch=len(ready),
+                peak_mib=watch.peak_mib,
+            )
+            for ids_L in ids_BL
         ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tqdm import tqdm
@@ -58,10 +58,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A text, and how many tokens it was."""
+    """A text, how many tokens it was, and what it cost: its share of the batch's seconds, the batch's peak memory."""
 
     text: str
     tokens: int
+    encode_seconds: float = field(default=0.0, compare=False)
+    prefill_seconds: float = field(default=0.0, compare=False)
+    decode_seconds: float = field(default=0.0, compare=False)
+    batch: int = field(default=1, compare=False)
+    peak_mib: float | None = field(default=None, compare=False)
 
 
 class Answerer(Protocol):
@@ -201,6 +206,11 @@ def _predicted(task: Task, item: _Waiting, answer: Answer, seconds: float) -> Pr
         status="ok",
         answer_tokens=answer.tokens,
         seconds=round(item.seconds + seconds, 6),
+        encode_seconds=round(answer.encode_seconds, 6),
+        prefill_seconds=round(answer.prefill_seconds, 6),
+        decode_seconds=round(answer.decode_seconds, 6),
+        batch=answer.batch,
+        peak_mib=None if answer.peak_mib is None else round(answer.peak_mib, 1),
         **_facts(item.ready),
     )
     return read_again(task, item.sample, prediction)

@@ -14,7 +14,9 @@ FAILED: tuple[Status, ...] = ("media_error", "oom", "error")
 class Prediction:
     """One line of the ledger. Only "ok" and "unparsed" have a text of the model; the others say why in `detail`.
 
-    Tokens are counted in the sequence that the LLM read; seconds are wall time, a batch's time shared equally.
+    Tokens are counted in the sequence that the LLM read; seconds are wall time, a batch's time shared equally by the
+    `batch` samples that were answered together. encode, prefill and decode seconds are parts of `seconds` (see
+    evals.stopwatch); peak_mib is the batch's, None where it was not measured.
     """
 
     id: str
@@ -27,6 +29,11 @@ class Prediction:
     text_tokens: int = 0
     answer_tokens: int = 0
     seconds: float = 0.0
+    encode_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    batch: int = 1
+    peak_mib: float | None = None
     tiles: int = 0
     grid: str = ""
     frames: int = 0
