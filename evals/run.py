@@ -23,7 +23,7 @@ from evals.ledger import Config, Ledger, read
 from evals.predict import Answerer, Batching, predict
 from evals.result import Prediction, Result
 from evals.sample import Media, Sample
-from evals.score import score
+from evals.score import read_again, score
 from evals.task import Task
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def run(
         damaged += blind_ledger.damaged
     result = score(task, samples, ledger.predictions, blind_predictions)
     write_result(result, Path(out_dir))
+    write_files(task, samples, ledger.predictions, Path(out_dir))
     record = {
         "config": dict(config),
         "damaged_lines": damaged,
@@ -117,6 +118,7 @@ def rescore(task: Task, out_dir: Path, limit: int | None = None) -> Result:
         blind = None
     result = score(task, samples, predictions, blind)
     write_result(result, Path(out_dir))
+    write_files(task, samples, predictions, Path(out_dir))
     return result
 
 
@@ -175,6 +177,13 @@ def write_result(result: Result, out_dir: Path) -> None:
     _write(out_dir / "samples.jsonl", "".join(lines))
     _write(out_dir / "result.md", result.markdown())
     _write(out_dir / "result.json", json.dumps(result.summary(), indent=2, allow_nan=False) + "\n")
+
+
+def write_files(task: Task, samples: Sequence[Sample], predictions: Mapping[str, Prediction], out_dir: Path) -> None:
+    """Write the task's own files, read from the texts with today's parser."""
+    read_anew = {sample.id: read_again(task, sample, predictions[sample.id]) for sample in samples}
+    for name, text in task.files(samples, read_anew).items():
+        _write(out_dir / name, text)
 
 
 def _media_name(media: Media) -> str:

@@ -53,7 +53,8 @@ class Sample:
     """One question. `id` is `benchmark/split/native id`: it never depends on the order of the file.
 
     With `options` the question is multiple choice and `answers` holds the one right label ("A" is the first option);
-    without, `answers` holds every accepted text, the canonical one first. `kind` is the question type that a table
+    without, `answers` holds every accepted text, the canonical one first. Where the benchmark keeps the answer to
+    itself, `answers` is empty: the question is asked, goes into the submission and is in no row. `kind` is the question type that a table
     has a row for; `cluster` joins samples that are not independent (questions on one image or clip). `facts` are
     further words of the benchmark about it (duration, category, hint), for strata, judges and prompts.
     """
@@ -68,17 +69,15 @@ class Sample:
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.answers:
-            raise ValueError(f"sample {self.id}: expected at least one answer")
         if len(self.options) > len(LABELS):
             raise ValueError(f"sample {self.id}: {len(self.options)} options, at most {len(LABELS)} have a label")
-        if self.options and (len(self.answers) != 1 or self.answers[0] not in self.labels):
+        if self.options and self.answers and (len(self.answers) != 1 or self.answers[0] not in self.labels):
             raise ValueError(f"sample {self.id}: answers {self.answers}, expected one of the labels {self.labels}")
 
     @property
     def answer(self) -> str:
-        """Return the canonical right answer: a label with options, a text without."""
-        return self.answers[0]
+        """Return the canonical right answer: a label with options, a text without; "" where it is not public."""
+        return self.answers[0] if self.answers else ""
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -24,11 +24,16 @@ def score(
 ) -> Result:
     """Return the rows of a run: each kind, each group of the task, "all", and "mean" (of the kinds, unweighted).
 
-    Answers are joined to samples by id. A sample without a prediction is a ValueError; a failed one scores 0.
+    Answers are joined to samples by id. A sample without a prediction is a ValueError; a failed one scores 0. Samples
+    whose right answer is not public are in no row.
     """
+    secret = sum(not sample.answers for sample in samples)
+    samples = [sample for sample in samples if sample.answers]
     scored = score_samples(task, samples, predictions)
     blind_scored = None if blind is None else score_samples(task, samples, blind)
     notes = tuple(_notes(scored))
+    if secret:
+        notes = (f"{secret} of {secret + len(samples)} samples have no public answer and are in no row", *notes)
     kinds = tuple(dict.fromkeys(sample.kind for sample in samples))
     rows: list[Row] = []
     if len(kinds) > 1:

@@ -11,7 +11,7 @@ from evals.sample import Sample
 
 if TYPE_CHECKING:
     from evals.judge.form import JudgeForm
-    from evals.result import Scored
+    from evals.result import Prediction, Scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +94,10 @@ class Task(ABC):
     @abstractmethod
     def score(self, sample: Sample, parsed: Parsed) -> float:
         """Return the score of a parsed answer, in [0, top]; an unparsed one scores 0."""
+
+    def files(self, samples: Sequence[Sample], predictions: Mapping[str, Prediction]) -> Mapping[str, str]:
+        """Return further files of the run folder, a name and its text, as what a test server takes.
+
+        The predictions hold the answers that `parse` reads.
+        """
+        return {}
