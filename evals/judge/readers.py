@@ -1,0 +1,98 @@
+"""Readers of judges' replies: strict, deterministic, and None for whatever does not keep to its form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evals.judge.form import Verdict
+from evals.judge.reply import Value, find_object
+from evals.sample import LABELS, Sample
+from models.critic.preference import parse_preference
+from models.critic.score import parse_score
+
+_TRUTH = {"yes": True, "true": True, "no": False, "false": False}
+_PREFERENCE = {"first": 0.0, "tie": 0.5, "second": 1.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """A function with a name and a version; a changed rule is a new version."""
+
+    name: str
+    read: Callable[[Sample, str], Verdict | None]
+
+
+def decided_score(_: Sample, reply: str) -> Verdict | None:
+    """Read {"correct": yes or no, "score": whole number from 0 to 5}."""
+    fields = find_object(reply) or {}
+    correct, score = _decision(fields.get("correct")), _whole(fields.get("score"), 0, 5)
+    return None if correct is None or score is None else Verdict(score=score, correct=correct)
+
+
+def score(_: Sample, reply: str) -> Verdict | None:
+    """Read {"score": whole number from 0 to 5}."""
+    value = _whole((find_object(reply) or {}).get("score"), 0, 5)
+    return None if value is None else Verdict(score=value)
+
+
+def decision(_: Sample, reply: str) -> Verdict | None:
+    """Read {"correct": yes or no}; the score is 1 or 0."""
+    correct = _decision((find_object(reply) or {}).get("correct"))
+    return None if correct is None else Verdict(score=float(correct), correct=correct)
+
+
+def choice(sample: Sample, reply: str) -> Verdict | None:
+    """Read {"answer": a letter or "none"}; right when it is the letter that the fact "mc_answer" begins with."""
+    answer = (find_object(reply) or {}).get("answer")
+    if not isinstance(answer, str):
+        return None
+    label = answer.strip(" .()").upper()
+    if label != "NONE" and (len(label) != 1 or label not in LABELS):
+        return None
+    correct = label == sample.facts["mc_answer"].lstrip(" (")[:1].upper()
+    return Verdict(score=float(correct), correct=correct)
+
+
+def two_scores(_: Sample, reply: str) -> Verdict | None:
+    """Read {"first": 1 to 10, "second": 1 to 10}: the reference's and the judged answer's."""
+    fields = find_object(reply) or {}
+    first, second = _whole(fields.get("first"), 1, 10), _whole(fields.get("second"), 1, 10)
+    return None if first is None or second is None else Verdict(score=second, reference=first)
+
+
+def critic_score(_: Sample, reply: str) -> Verdict | None:
+    """Read the score out of 100 in a critic's prose."""
+    value = parse_score(reply).value
+    return None if value is None else Verdict(score=value)
+
+
+def critic_preference(_: Sample, reply: str) -> Verdict | None:
+    """Read in a critic's prose which is better, the reference (0), neither (0.5), or the judged answer (1)."""
+    preferred = parse_preference(reply).choice
+    return None if preferred is None else Verdict(score=_PREFERENCE[preferred])
+
+
+READERS = {
+    reader.name: reader
+    for reader in (
+        Reader(name="decided-score@v1", read=decided_score),
+        Reader(name="score@v1", read=score),
+        Reader(name="decision@v1", read=decision),
+        Reader(name="choice@v1", read=choice),
+        Reader(name="two-scores@v1", read=two_scores),
+        Reader(name="critic-score@v1", read=critic_score),
+        Reader(name="critic-preference@v1", read=critic_preference),
+    )
+}
+
+
+def _decision(value: Value | None) -> bool | None:
+    return _TRUTH.get(value.lower()) if isinstance(value, str) else None
+
+
+def _whole(value: Value | None, low: int, high: int) -> float | None:
+    """Return a whole number in [low, high], None for anything else: a fraction is not rounded."""
+    if not isinstance(value, float) or not value.is_integer() or not low <= value <= high:
+        return None
+    return value
