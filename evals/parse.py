@@ -11,6 +11,9 @@ The rules for a choice, in order; the first that reads a label of this sample wi
 
 A bare, boxed or declared letter that is no label of this sample ends the cascade: "out_of_range". Nothing read is
 "none". Both leave the answer None, which scores 0 and is counted as unparsed. Nothing is ever drawn at random.
+
+The rules for yes or no: "bare"; the last "declared" one; "leading", the first word; "alone", when the first sentence
+holds only one of the two, where "not" and "n't" are a "no" but "not sure" and "cannot tell" are neither.
 """
 
 from __future__ import annotations
@@ -29,6 +32,13 @@ _DECLARED = re.compile(
     re.IGNORECASE,
 )
 _LEADING = re.compile(r"^[\s*_`]*(?:\(([A-Za-z])\)|\[([A-Za-z])\]|([A-Za-z])(?:\*\*)?[.):](?=\s|$|\*))", re.MULTILINE)
+_YES_NO_DECLARED = re.compile(r"\b(?:answer|response)\s*(?:\bis\b|:|=)\s*[*_`'\"(\[]*(yes|no)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"[.!?](?=\s|$)|\n")
+_UNDECIDED = re.compile(
+    r"\b(?:not (?:sure|certain|clear|possible to|enough)|unsure|unclear|yes or no|no or yes|no (?:idea|way to)|"
+    r"(?:can(?:not| not|['\u2019]t)|(?:do|does)(?: not|n['\u2019]t)|unable to) "
+    r"(?:tell|determine|say|know|see enough|provide|answer))\b"
+)
 _ALONE = re.compile(r"(?<![A-Za-z0-9'])([A-Z])(?![A-Za-z0-9])(?!['\u2019])")
 # words that may follow the label A but not the article "A"
 _AFTER_LABEL = frozenset(
@@ -58,6 +68,32 @@ def parse_text(text: str) -> Parsed:
     """Return the normalised text of an open answer (rule "text"), or None for one without a word (rule "none")."""
     answer = normalise(_SPECIAL.sub(" ", text))
     return Parsed(answer=answer, rule="text") if answer else Parsed(answer=None, rule="none")
+
+
+def parse_yes_no(text: str) -> Parsed:
+    """Return "yes" or "no" as read in `text` and the rule that read it; None where it is neither or both."""
+    text = _SPECIAL.sub(" ", text).strip()
+    core = normalise(text)
+    if core in ("yes", "no"):
+        return Parsed(answer=core, rule="bare")
+    if declared := _YES_NO_DECLARED.findall(text):
+        return Parsed(answer=declared[-1].lower(), rule="declared")
+    if _UNDECIDED.search(core):
+        return Parsed(answer=None, rule="none")
+    said = [word.replace("\u2019", "'") for word in re.findall(r"\w+(?:['\u2019]\w+)?", core)]
+    if said[:1] in (["yes"], ["no"]):
+        # "yes and no" says neither
+        return (
+            Parsed(answer=None, rule="none")
+            if said[1:3] in (["and", "no"], ["and", "yes"])
+            else Parsed(answer=said[0], rule="leading")
+        )
+    sentence = _SENTENCE.split(core.lstrip(), maxsplit=1)[0]
+    said = [word.replace("\u2019", "'") for word in re.findall(r"\w+(?:['\u2019]\w+)?", sentence)]
+    denies = any(word in ("no", "not", "cannot") or word.endswith("n't") for word in said)
+    if denies != ("yes" in said):
+        return Parsed(answer="no" if denies else "yes", rule="alone")
+    return Parsed(answer=None, rule="none")
 
 
 def normalise(text: str) -> str:
