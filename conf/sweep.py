@@ -14,8 +14,8 @@ from conf.schema import AblateConfig, PlanConfig
 from evals.ablation.axes import Ablation, Cell, cells
 from evals.ablation.planner import Setting
 from evals.ablation.remembered import Remembered
-from evals.main import build_task
 from evals.task import Task
+from evals.tasks.build import build_task, task_label, task_words
 from models.spec import ModelSpec
 from video.clip import VideoSpec
 
@@ -37,7 +37,7 @@ class Planned:
 
 def compose_sweep(overrides: Sequence[str]) -> list[Planned]:
     """Return the points of the one sweep that an anyres-ablate command line describes."""
-    (composed,) = compose("ablate", [for_hydra(word) for word in overrides])
+    (composed,) = compose("ablate", task_words([for_hydra(word) for word in overrides]))
     return plan_cells(build(AblateConfig, composed.mapping).ablation, overrides)
 
 
@@ -57,12 +57,12 @@ def sweep_folder(composed: Composed, config: AblateConfig) -> Path:
         return Path(config.out)
     settled = {key: value for key, value in composed.mapping.items() if key not in _FREE}
     digest = hashlib.sha256(json.dumps([settled, composed.chosen], sort_keys=True).encode()).hexdigest()[:8]
-    name = f"{config.ablation.name}-{config.task['name']}-{Path(config.source).name}-{digest}"
+    name = f"{config.ablation.name}-{task_label(config.task)}-{Path(config.source).name}-{digest}"
     return Path("runs") / "ablate" / name
 
 
 def _plan_cell(cell: Cell, overrides: Sequence[str], specs: dict[str, ModelSpec], tasks: dict[str, Task]) -> Planned:
-    (composed,) = compose("ablate", [for_hydra(word) for word in (*overrides, *cell.overrides)])
+    (composed,) = compose("ablate", task_words([for_hydra(word) for word in (*overrides, *cell.overrides)]))
     config = build(AblateConfig, composed.mapping)
     if config.source not in specs:
         specs[config.source] = _own_spec(config)

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from conf.arguments import split_arguments
 from conf.build import build
@@ -16,7 +15,7 @@ from conf.schema import EvalConfig
 from evals.result import FAILED, Result
 from evals.run import evaluate, rescore
 from evals.task import Task
-from evals.tasks.build import TASKS
+from evals.tasks.build import build_task, task_label, task_words
 
 # settings that do not change an answer: runs that differ only in these share a folder
 _FREE = ("batch", "blind", "max_failed", "out", "score_only")
@@ -30,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(
                 f"{arguments.bare[0]}: expected key=value; your own questions are task=folder task.file=..."
             )
-        codes = [_run(composed) for composed in compose("eval", [for_hydra(word) for word in arguments.overrides])]
+        words = task_words([for_hydra(word) for word in arguments.overrides])
+        codes = [_run(composed) for composed in compose("eval", words)]
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -42,24 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return max(codes, default=0)
 
 
-def build_task(mapping: dict[str, Any]) -> Task:
-    """Return the task that a composed `task` group describes; a ValueError for an unknown name or a missing value."""
-    name = mapping.get("name")
-    if name not in TASKS:
-        raise ValueError(f"task.name: got {name!r}, expected one of {sorted(TASKS)}")
-    missing = [key for key, value in mapping.items() if value == "???"]
-    if missing:
-        raise ValueError(f"task={name}: needs {' and '.join(f'task.{key}=...' for key in missing)}")
-    return build(TASKS[name], mapping, "task")
-
-
 def run_folder(composed: Composed, config: EvalConfig) -> Path:
     """Return the folder asked for, or one named for everything that changes an answer."""
     if config.out is not None:
         return Path(config.out)
     settled = {key: value for key, value in composed.mapping.items() if key not in _FREE}
     digest = hashlib.sha256(json.dumps([settled, composed.chosen], sort_keys=True).encode()).hexdigest()[:8]
-    return Path("runs") / "eval" / f"{config.task['name']}-{Path(config.source).name}-{digest}"
+    name = task_label(config.task)
+    return Path("runs") / "eval" / f"{name}-{Path(config.source).name}-{digest}"
 
 
 def _run(composed: Composed) -> int:

@@ -21,6 +21,7 @@ from evals.ablation.console import price_text, sweep_text
 from evals.ablation.planner import CellPrice, PricePoint, SizedMedium, SizedSample, price_sweep
 from evals.run import choose
 from evals.sample import Media, Sample
+from evals.tasks.build import task_words
 
 if TYPE_CHECKING:
     from evals.ablation.loaded import LoadedModels
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 with one line on standard error for anything that its user can put right."""
     try:
         arguments = split_arguments(sys.argv[1:] if argv is None else argv, known={"--json"})
-        for composed in compose("ablate", [for_hydra(word) for word in arguments.overrides]):
+        for composed in compose("ablate", task_words([for_hydra(word) for word in arguments.overrides])):
             config = build(AblateConfig, composed.mapping)
             if arguments.bare and not config.plan_only:
                 raise ValueError(f"{arguments.bare[0]}: sizes and files are priced by plan_only=true; else key=value")
