@@ -1,29 +1,21 @@
 """The append-only record of a run: JSON lines, a header with the run's config, then one line a sample.
 
-Every line ends in the CRC-32 of what stands before it, so a damaged line is noticed, counted and done again. A
-micro-batch is on the disk (fsync) before the next one starts: after a kill, a crash or a full disk all of them can be
-read, and at most the batch in flight is repeated. A last line without its newline is torn: it is cut off and redone.
+A damaged line is noticed, counted and done again. A micro-batch is on the disk before the next one starts: after a
+kill, a crash or a full disk all of them can be read, and at most the batch in flight is repeated.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import re
-import shutil
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
+from evals.lines import LineFile, decode, read_whole
 from evals.result import Prediction
 
 FORMAT = 1
 Config = Mapping[str, str | int | float | bool | None]
-
-_CRC = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
 
 
 class Ledger:
@@ -36,13 +28,11 @@ class Ledger:
         self.path = path
         self.predictions: dict[str, Prediction] = {}
         self.damaged = 0
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = LineFile(path)
         try:
-            self._lock()
             self._load(config)
         except BaseException:
-            os.close(self._file)
+            self._file.close()
             raise
 
     def __enter__(self) -> Ledger:
@@ -58,68 +48,30 @@ class Ledger:
         for prediction in predictions:
             if prediction.id in self.predictions:
                 raise ValueError(f"{self.path}: {prediction.id} is already there")
-        self._write(b"".join(encode(asdict(prediction)) for prediction in predictions))
+        self._file.append([asdict(prediction) for prediction in predictions])
         self.predictions.update((prediction.id, prediction) for prediction in predictions)
 
     def close(self) -> None:
         """Release the file and its lock."""
-        os.close(self._file)
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{self.path}: another process is writing to this run") from None
+        self._file.close()
 
     def _load(self, config: Config) -> None:
-        data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            os.ftruncate(self._file, whole)
-        if whole == 0:
-            self._write(encode({"anyres_ledger": FORMAT, "config": dict(config)}))
-            _sync_folder(self.path)
+        lines = self._file.read()
+        if not lines:
+            self._file.append([{"anyres_ledger": FORMAT, "config": dict(config)}])
             return
-        header, self.predictions, self.damaged = read_lines(self.path, data[:whole])
+        header, self.predictions, self.damaged = read_lines(self.path, lines)
         _check_config(self.path, header, config)
-
-    def _write(self, data: bytes) -> None:
-        start = os.fstat(self._file).st_size
-        try:
-            written = 0
-            while written < len(data):
-                written += os.write(self._file, data[written:])
-            os.fsync(self._file)
-        except OSError as error:
-            # take the half-written batch back, so that the file ends with a whole line
-            os.ftruncate(self._file, start)
-            raise _located(error, self.path) from error
-
-
-def encode(record: Mapping[str, object]) -> bytes:
-    """Return `record` as one line of ASCII JSON whose last key is the CRC-32 of the line without it."""
-    body = json.dumps(record, allow_nan=False).encode("ascii")
-    return body[:-1] + b', "crc": "%08x"}\n' % zlib.crc32(body)
-
-
-def decode(line: bytes) -> dict[str, object] | None:
-    """Return the record of one line, or None when the line is damaged."""
-    match = _CRC.search(line)
-    if match is None:
-        return None
-    body = line[: match.start()] + b"}"
-    return json.loads(body) if int(match[1], 16) == zlib.crc32(body) else None
 
 
 def read(path: Path) -> tuple[Config, dict[str, Prediction], int]:
     """Return config, predictions by id and the number of damaged lines of a ledger, without writing to it."""
-    data = path.read_bytes()
-    return read_lines(path, data[: data.rfind(b"\n") + 1])
+    return read_lines(path, read_whole(path))
 
 
-def read_lines(path: Path, data: bytes) -> tuple[Config, dict[str, Prediction], int]:
+def read_lines(path: Path, lines: Sequence[bytes]) -> tuple[Config, dict[str, Prediction], int]:
     """Return what whole lines say; `path` is for messages. A damaged header or another format is a ValueError."""
-    first, *rest = data.split(b"\n")[:-1] or [b""]
+    first, *rest = lines or [b""]
     header = decode(first)
     if header is None or header.get("anyres_ledger") != FORMAT:
         raise ValueError(
@@ -145,20 +97,3 @@ def _check_config(path: Path, found: Config, asked: Config) -> None:
         differences = "; ".join(f"{key} was {found.get(key)!r}, is {asked.get(key)!r}" for key in keys[:4])
         more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
         raise ValueError(f"{path}: this run was started with another config ({differences}{more}); use another folder")
-
-
-def _sync_folder(path: Path) -> None:
-    """Wait until the folder's entry of the new file `path` is on the disk."""
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        raise _located(error, path) from error
-    finally:
-        os.close(handle)
-
-
-def _located(error: OSError, path: Path) -> OSError:
-    """Return the error with the file's path and the room left on its disk."""
-    free = shutil.disk_usage(path.parent).free
-    return OSError(error.errno, f"{error.strerror} ({free} bytes free)", str(path))

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from evals import ledger as ledger_module
-from evals.ledger import Ledger, decode, encode, read
+from evals import lines as lines_module
+from evals.ledger import Ledger, read
+from evals.lines import decode, encode
 from evals.result import Prediction
 
 CONFIG = {"model": "m", "video.num_frames": 32}
@@ -45,7 +46,7 @@ def test_lines_are_read_back(tmp_path: Path) -> None:
 def test_cut_at_every_byte_keeps_all_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "p.jsonl"
     # a thousand opens: the disk need not follow
-    monkeypatch.setattr(ledger_module.os, "fsync", lambda handle: None)
+    monkeypatch.setattr(lines_module.os, "fsync", lambda handle: None)
     data = filled(path, 3)
     for cut in range(len(data)):
         path.write_bytes(data[:cut])
@@ -111,7 +112,7 @@ def test_full_disk_takes_the_half_written_batch_back(tmp_path: Path, monkeypatch
                 raise OSError(errno.ENOSPC, "No space left on device")
             return real(handle, data[:30])
 
-        monkeypatch.setattr(ledger_module.os, "write", full)
+        monkeypatch.setattr(lines_module.os, "write", full)
         with pytest.raises(OSError, match=r"No space left on device \(\d+ bytes free\).*p\.jsonl"):
             ledger.append([prediction(1), prediction(2)])
         monkeypatch.undo()
@@ -134,7 +135,7 @@ def test_an_error_at_every_disk_operation_loses_nothing(
             raise OSError(errno.EIO, "Input/output error")
         return real(*arguments)
 
-    monkeypatch.setattr(ledger_module.os, operation, faulty)
+    monkeypatch.setattr(lines_module.os, operation, faulty)
     failures = 0
     for n in range(1, 20):
         path = tmp_path / f"{n}.jsonl"
@@ -179,8 +180,9 @@ from evals.parse import parse_text
 from evals.predict import Answer, Batching, Ready
 from evals.run import run
 from evals.sample import Media, Sample
+from evals.task import Task
 
-class Toy:
+class Toy(Task):
     name, version, max_new_tokens, groups = "toy", "1", 4, {{}}
     def samples(self):
         return [Sample(id=f"toy/{{i}}", media=(Media(key=str(i // 3), kind="image", draw=str),), question=str(i),
