@@ -23,8 +23,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Example:
-    """A conversation: its media in the order of their placeholders, and its turns."""
+    """A conversation: its media in the order of their placeholders, and its turns.
+
+    opening: words that the answer to the last user turn already begins with; the model goes on behind them.
+    """
 
     id: str
     media: "tuple[Medium, ...]"
     turns: tuple[Turn, ...]
+    opening: str = ""

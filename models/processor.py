@@ -220,7 +220,7 @@ class Processor:
         turns = announce(example.turns, example.media) if times else example.turns
         medium = PLACEHOLDER.join(self.spec.around)
         turns = [replace(turn, text=turn.text.replace(PLACEHOLDER, medium)) for turn in turns]
-        rendered = self.template.render(turns, add_generation_prompt=turns[-1].role == "user")
+        rendered = self.template.render(turns, turns[-1].role == "user", example.opening)
         return expand(
             learn(rendered, self.template, self.mask),
             num_tokens,

@@ -41,13 +41,16 @@ class Template:
     media_only: bool = False
     trim: bool = False
 
-    def render(self, turns: Sequence[Turn], add_generation_prompt: bool) -> Rendered:
+    def render(self, turns: Sequence[Turn], add_generation_prompt: bool, opening: str = "") -> Rendered:
         """Return the text of `turns` and its trained spans; with a generation prompt, the model is about to answer.
 
-        Raises ValueError unless user and assistant alternate, beginning with the user; for a generation prompt after an
-        answer; and, for a caption template, for a second pair or a user turn without a placeholder.
+        opening: words that the answer already begins with. Raises ValueError unless user and assistant alternate,
+        beginning with the user; for a generation prompt after an answer; and, for a caption template, for a second pair
+        or a user turn without a placeholder.
         """
         self._check(turns, add_generation_prompt)
+        if opening and not add_generation_prompt:
+            raise ValueError(f"{self.name}: {opening!r} opens an answer, but the last turn is one")
         text, trained = "", []
         for index, turn in enumerate(turns):
             body = turn.text.strip() if self.trim else turn.text
@@ -60,7 +63,7 @@ class Template:
                 text += self.answer_open + body + self.answer_close
                 trained.append(Span(start, len(text)))
         if add_generation_prompt:
-            text += self.prompt
+            text += self.prompt + (self.answer_open + opening if opening else "")
         return Rendered(text=text, trained=tuple(trained))
 
     @property
