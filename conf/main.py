@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,14 +21,22 @@ from omegaconf.errors import OmegaConfBaseException
 
 # what a wrong command line raises here
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException)
+# the group that says how the jobs of a sweep are started
+LAUNCHER = "launcher"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composed:
-    """One composed configuration: plain dicts and lists for conf.build, and what was chosen in each group."""
+    """One composed configuration: plain dicts and lists for conf.build, and what was chosen in each group.
+
+    words: the overrides that compose it again, one of a sweep's too. launcher: the settings of conf/launcher, which are
+    about how a command is started and no part of its configuration; empty for a command that has none.
+    """
 
     mapping: dict[str, Any]
     chosen: dict[str, str]
+    words: tuple[str, ...] = ()
+    launcher: dict[str, Any] = field(default_factory=dict)
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> list[Composed]:
@@ -40,11 +48,15 @@ def compose(config_name: str, overrides: Sequence[str]) -> list[Composed]:
     composed: list[Composed] = []
 
     def collect(raw: DictConfig) -> None:
-        choices = {str(group): str(name) for group, name in HydraConfig.get().runtime.choices.items()}
-        chosen = {group: name for group, name in choices.items() if not group.startswith("hydra/")}
+        found = HydraConfig.get()
+        choices = {str(group): str(name) for group, name in found.runtime.choices.items()}
+        chosen = {group: name for group, name in choices.items() if not group.startswith(("hydra/", LAUNCHER))}
         plain = OmegaConf.to_container(raw, resolve=True)
         assert isinstance(plain, dict)
-        composed.append(Composed(mapping={str(key): value for key, value in plain.items()}, chosen=chosen))
+        mapping = {str(key): value for key, value in plain.items()}
+        launcher = mapping.pop(LAUNCHER, {})
+        words = tuple(word for word in found.overrides.task if not word.lstrip("+~").startswith(LAUNCHER))
+        composed.append(Composed(mapping=mapping, chosen=chosen, words=words, launcher=launcher))
 
     with TemporaryDirectory() as folder, _as_hydra_wants([f"hydra.sweep.dir={folder}", *overrides]):
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(collect)()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from conf.arguments import split_arguments
 from conf.build import build
+from conf.launch import run_all
 from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
 from conf.own import for_hydra, settings
 from conf.schema import EvalConfig
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{arguments.bare[0]}: expected key=value; your own questions are task=folder task.file=..."
             )
         words = task_words([for_hydra(word) for word in arguments.overrides])
-        codes = [_run(composed) for composed in compose("eval", words)]
+        return run_all("evals.main", compose("eval", words), _run)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -39,7 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("anyres-eval: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    return max(codes, default=0)
 
 
 def run_folder(composed: Composed, config: EvalConfig) -> Path:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyres.media_size import parse_size
-from conf.arguments import split_arguments
+from conf.arguments import Arguments, split_arguments
 from conf.build import build
+from conf.launch import run_all
 from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
 from conf.own import for_hydra
 from conf.schema import AblateConfig
@@ -34,15 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 with one line on standard error for anything that its user can put right."""
     try:
         arguments = split_arguments(sys.argv[1:] if argv is None else argv, known={"--json"})
-        for composed in compose("ablate", task_words([for_hydra(word) for word in arguments.overrides])):
-            config = build(AblateConfig, composed.mapping)
-            if arguments.bare and not config.plan_only:
-                raise ValueError(f"{arguments.bare[0]}: sizes and files are priced by plan_only=true; else key=value")
-            points = plan_cells(config.ablation, arguments.overrides)
-            if config.plan_only:
-                print(_prices_text(price(points, arguments.bare), as_json="--json" in arguments.flags))
-            else:
-                print(run(points, composed))
+        composed = compose("ablate", task_words([for_hydra(word) for word in arguments.overrides]))
+        own = (*arguments.bare, *arguments.flags)
+        return run_all("evals.ablation.main", composed, lambda one: _sweep(one, arguments), own)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -51,7 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("anyres-ablate: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    return 0
 
 
 def price(points: Sequence[Planned], words: Sequence[str] = ()) -> tuple[CellPrice, ...]:
@@ -154,6 +148,19 @@ def answer(
         progress=progress,
         bar_line=bar_line,
     )
+
+
+def _sweep(composed: Composed, arguments: Arguments) -> int:
+    """Run or price one sweep of a command line."""
+    config = build(AblateConfig, composed.mapping)
+    if arguments.bare and not config.plan_only:
+        raise ValueError(f"{arguments.bare[0]}: sizes and files are priced by plan_only=true; else key=value")
+    points = plan_cells(config.ablation, composed.words)
+    if config.plan_only:
+        print(_prices_text(price(points, arguments.bare), as_json="--json" in arguments.flags))
+    else:
+        print(run(points, composed))
+    return 0
 
 
 def _named(word: str, sizes: "Sizes") -> SizedSample:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from conf.arguments import split_arguments
 from conf.build import build
-from conf.main import COMPOSE_ERRORS, compose, one_line
+from conf.launch import run_all
+from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
 from conf.schema import TrainConfig
 
 if TYPE_CHECKING:
@@ -21,15 +22,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = split_arguments(sys.argv[1:] if argv is None else argv, known=())
         if arguments.bare:
             raise ValueError(f"anyres-train takes key=value only, got {arguments.bare[0]!r}")
-        for composed in compose("train", arguments.overrides):
-            config = build(TrainConfig, composed.mapping)
-            folder = _recipe(config) if config.recipe is not None else _stage(config)
-            print(f"wrote {folder}")
+        return run_all("models.training.main", compose("train", arguments.overrides), _train)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"anyres-train: {one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _train(composed: Composed) -> int:
+    config = build(TrainConfig, composed.mapping)
+    folder = _recipe(config) if config.recipe is not None else _stage(config)
+    print(f"wrote {folder}")
     return 0
 
 
