@@ -1,0 +1,282 @@
+"""Answer prompts of several settings of one model together: what they begin with alike is read once.
+
+The base view comes first, so the keys and values of the words before it and of its tokens are the same at every point of
+a sweep, and all that stands before a question is the same for every question about a medium. Prompts whose tokens are
+all equal are answered once.
+
+Legend: B rows, L positions of a row, P positions before, S own positions, D width, H heads, K head width, N tiles, E
+encoder width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+
+from anyres.plan import VisualPlan
+from evals.ablation.trie import Codes, Trie, build_trie
+from evals.fingerprint import tensor_bytes
+from evals.predict import Answer, OutOfMemory, Ready
+from evals.stopwatch import Stopwatch
+from models.generation import Sampling, write
+from models.lmm import LMM
+from models.processor import Prepared, Processor
+from models.prompt.expand import TEXT
+
+# codes of one segment's tokens: more than a segment has
+_PER_SEGMENT = 1 << 24
+# rows are read in one batch where the longest has at most this many times their mean length
+_PADDING = 1.15
+KeysValues = tuple[tuple[Tensor, Tensor], ...]
+
+
+@dataclass(slots=True)
+class ReadCounts:
+    """Count prompts and positions. asked: what prompts of their own have; read: what the model was given, padding too.
+
+    answered: prompts that were written on from; the others are equal to one of them.
+    """
+
+    prompts: int = 0
+    answered: int = 0
+    asked: int = 0
+    read: int = 0
+
+
+class Together:
+    """Answers with `model`, whatever settings the prompts were prepared by. `positions` bounds what is held at once."""
+
+    def __init__(self, model: LMM, processor: Processor, positions: int = 32768) -> None:
+        self.model, self.processor, self.positions = model, processor, positions
+        self.counts = ReadCounts()
+
+    def answers(self, ready: Sequence[Ready], max_new_tokens: int) -> Iterator[dict[int, Answer]]:
+        """Yield greedy answers by the index of their question, as many at a time as are held together.
+
+        Raises OutOfMemory when what is held is too large for the device; what was yielded before stays valid.
+        """
+        prepared: list[Prepared] = [item.payload for item in ready]  # type: ignore[misc]
+        tiles = _Tiles()
+        codes = [tiles.codes(one) for one in prepared]
+        for chunk in self._chunks(codes, [one.pack_first for one in prepared]):
+            rows = [prepared[members[0]] for members in chunk]
+            try:
+                found = self._answer(rows, [codes[members[0]] for members in chunk], tiles, max_new_tokens, chunk)
+            except torch.OutOfMemoryError as error:
+                raise OutOfMemory(str(error)) from error
+            yield found
+
+    def _chunks(self, codes: Sequence[Codes], kinds: Sequence[bool]) -> Iterator[list[list[int]]]:
+        """Yield lists of distinct prompts, each as the indices that have it, neighbours in what they begin with."""
+        equal: dict[bytes, list[int]] = {}
+        for index, codes_L in enumerate(codes):
+            equal.setdefault(codes_L.astype(">i8").tobytes(), []).append(index)
+        held, chunk = 0, []
+        for _, members in sorted(equal.items(), key=lambda item: (kinds[item[1][0]], item[0])):
+            length, kind = len(codes[members[0]]), kinds[members[0]]
+            if chunk and (held + length > self.positions or kind != kinds[chunk[0][0]]):
+                yield chunk
+                held, chunk = 0, []
+            chunk.append(members)
+            held += length
+        if chunk:
+            yield chunk
+
+    @torch.inference_mode()
+    def _answer(
+        self,
+        rows: Sequence[Prepared],
+        codes: Sequence[Codes],
+        tiles: _Tiles,
+        max_new_tokens: int,
+        members: Sequence[Sequence[int]],
+    ) -> dict[int, Answer]:
+        with Stopwatch(self.model) as watch:
+            embeds = self._embeds(rows, tiles)
+            # the last position of each row is read with the first step of writing
+            trie = build_trie([codes_L[:-1] for codes_L in codes])
+            read = self._read(trie, embeds)
+            ids_BN = self._write(trie, embeds, read, max_new_tokens)
+        self.counts.prompts += sum(len(same) for same in members)
+        self.counts.answered += len(rows)
+        self.counts.asked += sum(len(codes_L) * len(same) for codes_L, same in zip(codes, members, strict=True))
+        self.counts.read += len(rows)
+        count = sum(len(same) for same in members)
+        answers = [
+            Answer(
+                text=self.processor.decode(ids_N),
+                tokens=len(self.processor.written(ids_N)),
+                encode_seconds=watch.encode / count,
+                prefill_seconds=watch.prefill / count,
+                decode_seconds=watch.decode / count,
+                batch=count,
+                peak_mib=watch.peak_mib,
+            )
+            for ids_N in ids_BN.tolist()
+        ]
+        return {index: answer for same, answer in zip(members, answers, strict=True) for index in same}
+
+    def _embeds(self, rows: Sequence[Prepared], tiles: _Tiles) -> list[Tensor]:
+        """Return the language model's inputs [L, D] of each row; each distinct tile is encoded once."""
+        batch = self.processor.collate(rows).to(self.model.device)
+        features_NPE = None
+        if len(batch.pixels_NCHW):
+            names = [name for one in _distinct(rows) for name in tiles.names(one)]
+            first = {name: index for index, name in reversed(list(enumerate(names)))}
+            place = {name: index for index, name in enumerate(first)}
+            distinct_NPE = self.model.encode(batch.pixels_NCHW[list(first.values())])
+            features_NPE = distinct_NPE[[place[name] for name in names]]
+        embeds_BLD = self.model.embed(batch, features_NPE)
+        return [embeds_LD[: len(one.prompt.ids)] for embeds_LD, one in zip(embeds_BLD, rows, strict=True)]
+
+    def _read(self, trie: Trie, embeds: Sequence[Tensor]) -> list[KeysValues]:
+        """Return what the language model keeps of each node's own positions: [H, S, K] of each layer."""
+        kept: dict[int, KeysValues] = {}
+        for batch in _batches(trie, self.positions):
+            nodes = [trie.nodes[index] for index in batch]
+            start, longest = nodes[0].start, max(node.length for node in nodes)
+            # padded on the right: no position reads what follows it
+            inputs_BSD = torch.stack([_padded(embeds[node.rows[0]][node.start : node.end], longest) for node in nodes])
+            before = [self._join([kept[step] for step in trie.path(node.parent)]) for node in nodes]
+            cache = DynamicCache() if start == 0 else _stacked(before, start)
+            positions_BS = torch.arange(start, start + longest, device=inputs_BSD.device).expand(len(nodes), -1)
+            self.model.llm(
+                inputs_embeds=inputs_BSD,
+                position_ids=positions_BS,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            self.counts.read += inputs_BSD.shape[0] * inputs_BSD.shape[1]
+            for row, (index, node) in enumerate(zip(batch, nodes, strict=True)):
+                own = slice(start, start + node.length)
+                kept[index] = tuple(
+                    (layer.keys[row, :, own].clone(), layer.values[row, :, own].clone()) for layer in cache.layers
+                )
+        return [kept[index] for index in range(len(trie.nodes))]
+
+    def _write(self, trie: Trie, embeds: Sequence[Tensor], read: Sequence[KeysValues], max_new_tokens: int) -> Tensor:
+        before = [self._join([read[step] for step in trie.path(leaf)]) for leaf in trie.leaf]
+        lengths = [len(embeds_LD) - 1 for embeds_LD in embeds]
+        longest, device = max(lengths), embeds[0].device
+        lengths_B1 = torch.tensor(lengths, device=device)[:, None]
+        # padded on the left, as the rows go on at the right
+        attention_BL = (torch.arange(longest + 1, device=device) >= longest - lengths_B1).long()
+        return write(
+            self.model.llm,
+            torch.stack([embeds_LD[-1:] for embeds_LD in embeds]),
+            attention_BL,
+            lengths_B1,
+            max_new_tokens,
+            cache=_stacked(before, longest) if longest else DynamicCache(),
+            sampling=Sampling(),
+            stop_ids=self.processor.stop_ids,
+            stopped=self.processor.stopper(),
+        )
+
+    @staticmethod
+    def _join(parts: Sequence[KeysValues]) -> KeysValues:
+        """Return keys and values of consecutive stretches as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return tuple(
+            (torch.cat([key for key, _ in layer], dim=1), torch.cat([value for _, value in layer], dim=1))
+            for layer in zip(*parts, strict=True)
+        )
+
+
+class _Tiles:
+    """Names of tiles by their pixels, and the codes that prompts of them have."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, list[str]] = {}
+        # keeps what the names are of: an id is never given to other pixels meanwhile
+        self._held: list[Tensor] = []
+        self._segments: dict[tuple[object, ...], int] = {}
+
+    def names(self, prepared: Prepared) -> list[str]:
+        """Return a digest of each tile's pixels."""
+        pixels_NCHW = prepared.pixels_NCHW
+        if id(pixels_NCHW) not in self._names:
+            self._held.append(pixels_NCHW)
+            self._names[id(pixels_NCHW)] = [
+                hashlib.blake2b(tensor_bytes(tile_CHW), digest_size=16).hexdigest() for tile_CHW in pixels_NCHW
+            ]
+        return self._names[id(pixels_NCHW)]
+
+    def codes(self, prepared: Prepared) -> Codes:
+        """Return a code for each position: a word's id, or below 0 what a visual token is made of and how."""
+        names = self.names(prepared)
+        starts = accumulate((plan.num_tiles for plan in prepared.plans), initial=0)
+        parts = [
+            self._plan(plan, names[start : start + plan.num_tiles], prepared.pack_first)
+            for start, plan in zip(starts, prepared.plans, strict=False)
+        ]
+        visual_T = np.concatenate([*parts, np.zeros(1, dtype=np.int64)])
+        seen_L = np.array(prepared.prompt.visual)
+        return np.where(seen_L == TEXT, np.array(prepared.prompt.ids), visual_T[seen_L]).astype(np.int64)
+
+    def _plan(self, plan: VisualPlan, names: Sequence[str], pack_first: bool) -> Codes:
+        starts = list(accumulate((canvas.tiles.area for canvas in plan.canvases), initial=0))
+        codes = []
+        for segment in plan.segments:
+            shown = tuple(names[starts[segment.canvas] : starts[segment.canvas + 1]])
+            # a crop may reach over several tiles: how they lie counts too
+            key = (shown, plan.canvases[segment.canvas].tiles, replace(segment, canvas=0), pack_first)
+            number = self._segments.setdefault(key, len(self._segments))
+            codes.append(-1 - number * _PER_SEGMENT - np.arange(segment.num_tokens, dtype=np.int64))
+        return np.concatenate(codes) if codes else np.zeros(0, dtype=np.int64)
+
+
+def _distinct(rows: Sequence[Prepared]) -> list[Prepared]:
+    """Return the first example of each set of tiles and plans, in the order in which collate puts their tiles."""
+    first: dict[tuple[int, tuple[VisualPlan, ...]], Prepared] = {}
+    for one in rows:
+        first.setdefault((id(one.pixels_NCHW), one.plans), one)
+    return list(first.values())
+
+
+def _batches(trie: Trie, positions: int) -> Iterator[list[int]]:
+    """Yield nodes to read at once: as many positions before them, nearly as many of their own; parents first."""
+    levels: dict[tuple[int, int], list[int]] = {}
+    for index, node in enumerate(trie.nodes):
+        levels.setdefault((node.depth, node.start), []).append(index)
+    for _, indices in sorted(levels.items()):
+        batch: list[int] = []
+        for index in sorted(indices, key=lambda one: trie.nodes[one].length):
+            longest = trie.nodes[index].length
+            lengths = [*(trie.nodes[one].length for one in batch), longest]
+            fits = (trie.nodes[index].start + longest) * len(lengths) <= positions
+            if batch and not (fits and longest * len(lengths) <= _PADDING * sum(lengths)):
+                yield batch
+                batch = []
+            batch.append(index)
+        yield batch
+
+
+def _padded(embeds_SD: Tensor, length: int) -> Tensor:
+    return torch.nn.functional.pad(embeds_SD, (0, 0, 0, length - len(embeds_SD)))
+
+
+def _stacked(rows: Sequence[KeysValues], longest: int) -> DynamicCache:
+    """Return rows of keys and values as one cache of `longest` positions, each padded on its left."""
+    return DynamicCache(
+        [
+            (
+                torch.stack([_left_padded(key_HPK, longest) for key_HPK, _ in layer]),
+                torch.stack([_left_padded(value_HPK, longest) for _, value_HPK in layer]),
+            )
+            for layer in zip(*rows, strict=True)
+        ]
+    )
+
+
+def _left_padded(states_HPK: Tensor, longest: int) -> Tensor:
+    return torch.nn.functional.pad(states_HPK, (0, 0, longest - states_HPK.shape[1], 0))
