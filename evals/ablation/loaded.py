@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from anyres.cost import encoder_flops, prefill_flops, projector_flops
+from evals.ablation.cost import Cost
 from evals.ablation.planner import Setting
 from evals.ablation.provenance import git_commit, machine
 from evals.ablation.rewired import RewiredAnswerer
@@ -99,14 +100,22 @@ class LoadedModels:
         return total
 
 
-def flops_of(setting: Setting) -> Callable[[Prediction], int]:
-    """Return a function from a prediction to its FLOPs: encoder, projector and prefill, nothing shared."""
-    spec = setting.spec
+def flops_of(setting: Setting) -> Callable[[Prediction], Cost]:
+    """Return a function from a prediction to its cost: encoder, projector and prefill, nothing shared.
 
-    def flops(prediction: Prediction) -> int:
+    Its features are counted as the encoder's, in the model's own dtype.
+    """
+    spec = setting.spec
+    size = 4 if spec.dtype == "float32" else 2
+
+    def cost(prediction: Prediction) -> Cost:
         patches = prediction.tiles * spec.encoder.tile.tok**2
         sequence = prediction.visual_tokens + prediction.text_tokens
-        encoder = encoder_flops(spec.encoder, prediction.tiles)
-        return encoder + projector_flops(spec.projector, patches) + prefill_flops(spec.llm, sequence)
+        return Cost(
+            encoder_flops=encoder_flops(spec.encoder, prediction.tiles),
+            llm_flops=projector_flops(spec.projector, patches) + prefill_flops(spec.llm, sequence),
+            feature_bytes=patches * spec.encoder.width * size,
+            seen_px=prediction.tiles * spec.encoder.tile_px**2,
+        )
 
-    return flops
+    return cost

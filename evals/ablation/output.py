@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evals.ablation.axes import Ablation, Cell
+from evals.ablation.formats import to_csv, to_json, to_markdown
 from evals.ablation.report import Block, Definitions, Gallery, Paragraph, Section, page
 from evals.ablation.runner import SweepRun
 from evals.ablation.summary import Drawn, cards, draw, finding, how_to_read, notes, table_block
-from evals.ablation.table import SweepRow, build_table, to_csv, to_json, to_markdown
+from evals.ablation.table import SweepRow, build_table
 
 Record = Mapping[str, str]
 EXAMPLES = "The first sample of each task, not selected: the picture, the same squashed to one tile, and every answer."

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from evals.ablation.cost import Cost
 from evals.ablation.planner import Planner, Setting
 from evals.ablation.sizes import Sizes
 from evals.ablation.table import Measured
@@ -62,7 +63,7 @@ def run_sweep(
     answerer_of: Callable[[Setting], Answerer],
     out_dir: Path,
     *,
-    flops_of: Callable[[Setting], Callable[[Prediction], int]] | None = None,
+    flops_of: Callable[[Setting], Callable[[Prediction], Cost]] | None = None,
     batching: Batching | None = None,
     limit: int | None = None,
     progress: bool = True,

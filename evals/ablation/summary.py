@@ -8,8 +8,9 @@ from itertools import pairwise
 
 from evals.ablation import plots
 from evals.ablation.axes import Cell
+from evals.ablation.formats import p_text
 from evals.ablation.report import Block, Definitions, Figures, Paragraph, Picture, Section, Table
-from evals.ablation.table import SweepRow, p_text
+from evals.ablation.table import SweepRow
 from evals.score import ALL, MEAN
 
 

@@ -1,17 +1,16 @@
 """The table of a sweep: one row a task and setting, each compared with the baseline and with the setting before it.
 
-Pure: scored results in, rows and their CSV, Markdown and JSON out.
+Pure: scored results in, rows out; evals.ablation.formats writes them.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 
+from evals.ablation.cost import Cost
+from evals.ablation.distributions import normal_quantile
 from evals.ablation.stats import Difference, holm, mcnemar, paired_difference
 from evals.result import FAILED, Prediction, Result, Row, Scored
 from evals.score import ALL, MEAN
@@ -21,13 +20,13 @@ from evals.score import ALL, MEAN
 class Measured:
     """One setting of a sweep as measured: its results by task name, and how many answers came from equal plans.
 
-    groups: of each task, its further rows and the kinds they pool. flops: of one prediction's prompt, or None.
+    groups: of each task, its further rows and the kinds they pool. flops: what one prediction costs, or None.
     """
 
     setting: str
     results: Mapping[str, Result]
     groups: Mapping[str, Mapping[str, tuple[str, ...]]]
-    flops: Callable[[Prediction], int] | None = None
+    flops: Callable[[Prediction], Cost] | None = None
     shared: int = 0
 
 
@@ -36,10 +35,12 @@ class SweepRow:
     """One line of the table. Shares and differences are fractions of 1; None where a value was not measured.
 
     low, high: 95 % interval of the accuracy. difference: to the setting `baseline` on the same samples, with its 95 %
-    interval; p: paired and two-sided, by `test`; p_holm: adjusted for all comparisons of the same family. wins, losses:
-    samples that only this setting or only the baseline answers rightly. step, step_p: the same against the setting
-    before. tokens: visual tokens a sample, measured; tflops: a sample, encoder, projector and prefill; seconds: a
-    sample.
+    interval and clustered standard error; p: paired and two-sided, by `test`; p_holm: adjusted for all comparisons of
+    the same family. wins, losses: samples on which only this setting or only the baseline is better. mde: the smallest
+    true difference that these samples show with 80 % power. step, step_p: the same against the setting before.
+    tokens: visual tokens a sample, measured; tflops: a sample, encoder, projector and prefill, of which encoder_tflops
+    and llm_tflops; ttft, latency: seconds of the batch that a sample was answered in, to its first token and its last;
+    seconds: a sample's share; features_mib: a sample's features on a disk.
     """
 
     task: str
@@ -54,11 +55,13 @@ class SweepRow:
     difference: float | None
     difference_low: float | None
     difference_high: float | None
+    difference_se: float | None
     p: float | None
     p_holm: float | None
     test: str
     wins: int
     losses: int
+    mde: float | None
     step: float | None
     step_p: float | None
     tokens: float | None
@@ -66,7 +69,16 @@ class SweepRow:
     tokens_p95: float | None
     tiles: float | None
     tflops: float | None
+    encoder_tflops: float | None
+    llm_tflops: float | None
+    ttft_p50: float | None
+    ttft_p95: float | None
+    latency_p50: float | None
+    latency_p95: float | None
     seconds: float | None
+    samples_per_second: float | None
+    peak_mib: float | None
+    features_mib: float | None
     unparsed: int
     failed: int
 
@@ -136,60 +148,21 @@ def members(result: Result, name: str, groups: Mapping[str, tuple[str, ...]]) ->
     return tuple(item for item in result.samples if item.kind in kinds)
 
 
-def to_json(rows: Sequence[SweepRow]) -> str:
-    """Return the rows as a JSON list of objects, one line each; values that are no number are null."""
-    lines = [json.dumps({k: _finite(v) for k, v in asdict(row).items()}, allow_nan=False) for row in rows]
-    return "[\n" + ",\n".join(lines) + "\n]\n"
+def detectable(difference: Difference, power: float = 0.8, alpha: float = 0.05) -> float | None:
+    """Return the smallest true difference that samples with this clustered error show: (z_{1-alpha/2} + z_power) SE.
+
+    None where the error is not known: one cluster, or not one sample that differs.
+    """
+    if difference.se == 0 or not math.isfinite(difference.se):
+        return None
+    return (normal_quantile(1 - alpha / 2) + normal_quantile(power)) * difference.se
 
 
-def to_csv(rows: Sequence[SweepRow]) -> str:
-    """Return the rows as CSV with a header; None is an empty field."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, [field.name for field in fields(SweepRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: _finite(v) for k, v in asdict(row).items()} for row in rows)
-    return out.getvalue()
-
-
-def to_markdown(rows: Sequence[SweepRow]) -> str:
-    """Return the rows as a Markdown table for people: rounded, intervals in brackets."""
-    lines = ["| " + " | ".join(MARKDOWN_HEAD) + " |", "| --- | --- |" + " ---: |" * (len(MARKDOWN_HEAD) - 2)]
-    lines += ["| " + " | ".join(readable(row)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-MARKDOWN_HEAD = (
-    "task", "setting", "n", "accuracy", "95 %", "difference", "95 % of it", "p (Holm)", "majority", "blind", "tokens",
-    "GFLOP", "seconds", "unparsed", "failed",
-)  # fmt: skip
-
-
-def readable(row: SweepRow) -> tuple[str, ...]:
-    """Return the cells of one row as text, in the order of MARKDOWN_HEAD."""
-    return (
-        row.task,
-        row.setting,
-        str(row.n),
-        f"{row.accuracy:.3f}",
-        f"[{row.low:.3f}, {row.high:.3f}]",
-        "baseline" if row.difference is None else f"{row.difference:+.3f}",
-        "" if row.difference_low is None else f"[{row.difference_low:+.3f}, {row.difference_high:+.3f}]",
-        p_text(row.p_holm),
-        f"{row.majority:.3f}",
-        _text(row.blind, "{:.3f}"),
-        _text(row.tokens, "{:.1f}"),
-        _text(None if row.tflops is None else 1000 * row.tflops, "{:.3g}"),
-        _text(row.seconds, "{:.3f}"),
-        str(row.unparsed),
-        str(row.failed),
-    )
-
-
-def p_text(p: float | None) -> str:
-    """Return a p value as printed in tables: three digits, or the bound that it is below."""
-    if p is None:
-        return ""
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+def quantile(values: Sequence[float], probability: float) -> float | None:
+    """Return the smallest value that at least this share of the values does not exceed; None without values."""
+    if not values:
+        return None
+    return sorted(values)[max(0, math.ceil(probability * len(values)) - 1)]
 
 
 def _row(label: str, name: str, task: str, point: Measured, base: Measured, before: Measured | None) -> SweepRow:
@@ -197,8 +170,10 @@ def _row(label: str, name: str, task: str, point: Measured, base: Measured, befo
     found: Row = result.row(name)
     items = members(result, name, point.groups.get(task, {}))
     reached = [item.prediction for item in items if item.prediction.status not in FAILED]
-    tokens = sorted(prediction.visual_tokens for prediction in reached)
-    flops = None if point.flops is None else _mean([point.flops(prediction) for prediction in reached])
+    tokens = [float(prediction.visual_tokens) for prediction in reached]
+    costs = [] if point.flops is None else [point.flops(prediction) for prediction in reached]
+    first, whole = [_first_token(one) for one in reached], [_latency(one) for one in reached]
+    seconds = _mean([item.prediction.seconds for item in items])
     against = None if point is base else _compare_row(name, task, point, base)
     step = None if before is None else _compare_row(name, task, point, before)
     return SweepRow(
@@ -214,19 +189,30 @@ def _row(label: str, name: str, task: str, point: Measured, base: Measured, befo
         difference=against and against.difference.value,
         difference_low=against and against.difference.low,
         difference_high=against and against.difference.high,
+        difference_se=against and _finite(against.difference.se),
         p=against and against.p,
         p_holm=None,
         test=against.test if against else "",
         wins=against.wins if against else 0,
         losses=against.losses if against else 0,
+        mde=against and detectable(against.difference),
         step=step and step.difference.value,
         step_p=step and step.p,
         tokens=found.tokens,
-        tokens_median=None if not tokens else float(tokens[len(tokens) // 2]),
-        tokens_p95=None if not tokens else float(tokens[min(len(tokens) - 1, math.ceil(0.95 * len(tokens)) - 1)]),
+        tokens_median=quantile(tokens, 0.5),
+        tokens_p95=quantile(tokens, 0.95),
         tiles=_mean([prediction.tiles for prediction in reached]),
-        tflops=None if flops is None else flops / 1e12,
-        seconds=_mean([item.prediction.seconds for item in items]),
+        tflops=_mean([cost.flops / 1e12 for cost in costs]),
+        encoder_tflops=_mean([cost.encoder_flops / 1e12 for cost in costs]),
+        llm_tflops=_mean([cost.llm_flops / 1e12 for cost in costs]),
+        ttft_p50=quantile(first, 0.5),
+        ttft_p95=quantile(first, 0.95),
+        latency_p50=quantile(whole, 0.5),
+        latency_p95=quantile(whole, 0.95),
+        seconds=seconds,
+        samples_per_second=1 / seconds if seconds else None,
+        peak_mib=max((one.peak_mib for one in reached if one.peak_mib is not None), default=None),
+        features_mib=_mean([cost.feature_bytes / (1 << 20) for cost in costs]),
         unparsed=found.unparsed,
         failed=found.failed,
     )
@@ -268,9 +254,13 @@ def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
-def _finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
-def _text(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
+def _first_token(prediction: Prediction) -> float:
+    return (prediction.encode_seconds + prediction.prefill_seconds) * prediction.batch
+
+
+def _latency(prediction: Prediction) -> float:
+    return _first_token(prediction) + prediction.decode_seconds * prediction.batch

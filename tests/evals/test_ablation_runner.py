@@ -12,9 +12,10 @@ from PIL import Image
 from anyres.geometry import HW
 from anyres.grid import GridSpec
 from anyres.plan import plan_image
+from evals.ablation.formats import to_csv, to_json, to_markdown
 from evals.ablation.planner import Setting
 from evals.ablation.runner import SweepPoint, SweepRun, run_sweep
-from evals.ablation.table import build_table, to_csv, to_json, to_markdown
+from evals.ablation.table import build_table
 from evals.predict import Answer, MediaFailed, Question, Ready
 from evals.sample import Media, Sample
 from evals.task import Parsed

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evals.ablation.axes import Ablation, Axis, cells
+from evals.ablation.cost import Cost
 from evals.ablation.output import SweepOutput, describe, write_report, write_tables
 from evals.ablation.report import Definitions, Figures, Paragraph, Picture, Section, Table, page
 from evals.ablation.runner import Counts, SweepRun
@@ -18,6 +19,7 @@ from evals.sample import Media, Sample
 from evals.score import score
 from evals.task import Parsed
 
+COST = Cost(encoder_flops=10**9, llm_flops=10**8, feature_bytes=1 << 20, seen_px=56 * 56)
 ABLATION = Ablation(name="grid", title="Grid", axes=(Axis(name="grid", key="grid", values=("1x1", "2x2", "3x3")),))
 
 
@@ -49,7 +51,7 @@ def output(texts_by_setting: dict[str, list[str]], status: str = "ok", tokens: i
             for one, text in zip(samples, texts, strict=True)
         }
         result = score(Yes(), samples, answers)
-        points.append(Measured(setting=setting, results={"yes": result}, groups={}, flops=lambda _: 10**9))
+        points.append(Measured(setting=setting, results={"yes": result}, groups={}, flops=lambda _: COST))
     run = SweepRun(points=tuple(points), counts=Counts(wanted=0, shared=0, resumed=0))
     return describe(ABLATION, cells(ABLATION), run, "1x1")
 
