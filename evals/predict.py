@@ -58,10 +58,16 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A text, how many tokens it was, and what it cost: its share of the batch's seconds, the batch's peak memory."""
+    """A text, how many tokens it was, and what it cost: its share of the batch's seconds, the batch's peak memory.
+
+    failure: why this one question has no answer, "" when it has one. prompt_tokens: length of the prompt as whoever
+    answered counted it, None where the plan's own count stands.
+    """
 
     text: str
     tokens: int
+    failure: str = ""
+    prompt_tokens: int | None = None
     encode_seconds: float = field(default=0.0, compare=False)
     prefill_seconds: float = field(default=0.0, compare=False)
     decode_seconds: float = field(default=0.0, compare=False)
@@ -200,6 +206,11 @@ def _answer(task: Task, waiting: Sequence[_Waiting], answerer: Answerer) -> list
 
 
 def _predicted(task: Task, item: _Waiting, answer: Answer, seconds: float) -> Prediction:
+    if answer.failure:
+        return _failed(item.sample, "error", answer.failure, item.seconds + seconds, item.ready)
+    facts = _facts(item.ready)
+    if answer.prompt_tokens is not None:
+        facts["text_tokens"] = answer.prompt_tokens - item.ready.visual_tokens
     prediction = Prediction(
         id=item.sample.id,
         text=answer.text,
@@ -211,7 +222,7 @@ def _predicted(task: Task, item: _Waiting, answer: Answer, seconds: float) -> Pr
         decode_seconds=round(answer.decode_seconds, 6),
         batch=answer.batch,
         peak_mib=None if answer.peak_mib is None else round(answer.peak_mib, 1),
-        **_facts(item.ready),
+        **facts,
     )
     return read_again(task, item.sample, prediction)
 
