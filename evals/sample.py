@@ -54,9 +54,9 @@ class Sample:
 
     With `options` the question is multiple choice and `answers` holds the one right label ("A" is the first option);
     without, `answers` holds every accepted text, the canonical one first. Where the benchmark keeps the answer to
-    itself, `answers` is empty: the question is asked, goes into the submission and is in no row. `kind` is the question type that a table
-    has a row for; `cluster` joins samples that are not independent (questions on one image or clip). `facts` are
-    further words of the benchmark about it (duration, category, hint), for strata, judges and prompts.
+    itself, `answers` is empty: the question is asked, goes into the submission and is in no row. `kind` is the question
+    type that a table has a row for; `cluster` joins samples that are not independent (questions on one image or clip).
+    `facts` are further words of the benchmark about it (duration, category, hint), for strata, judges and prompts.
     """
 
     id: str

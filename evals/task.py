@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,11 +29,33 @@ class Figure:
 
     compute: from the scored samples to the figure, in units of `unit`; its interval is a bootstrap of clusters, so it
     must be defined for any multiset of samples, and nan where it is not (a division by no samples).
+    parts, total: of a figure that depends on sums alone, which makes the bootstrap fast; see `of_sums`.
     """
 
     name: str
     compute: Callable[[Sequence[Scored]], float]
     unit: str = ""
+    parts: Callable[[Sequence[Scored]], Sequence[float]] | None = None
+    total: Callable[[Sequence[float]], float] | None = None
+
+    @classmethod
+    def of_sums(
+        cls,
+        name: str,
+        parts: Callable[[Sequence[Scored]], Sequence[float]],
+        total: Callable[[Sequence[float]], float],
+        unit: str = "",
+    ) -> Figure:
+        """Return the figure `total` of sums over clusters: `parts` gives the numbers of one cluster that add up."""
+
+        def compute(samples: Sequence[Scored]) -> float:
+            clusters: dict[str, list[Scored]] = {}
+            for item in samples:
+                clusters.setdefault(item.cluster, []).append(item)
+            columns = zip(*(parts(items) for items in clusters.values()), strict=True)
+            return total([math.fsum(column) for column in columns]) if clusters else math.nan
+
+        return cls(name=name, compute=compute, unit=unit, parts=parts, total=total)
 
 
 class Task(ABC):
@@ -68,6 +91,10 @@ class Task(ABC):
     def judge(self) -> JudgeForm | None:
         """Return what a judge is asked about an answer; None where `parse` and `score` decide."""
         return None
+
+    def judge_of(self, sample: Sample) -> JudgeForm | None:
+        """Return the form for one sample, where a task's samples are judged in several; all have the same top."""
+        return self.judge
 
     @property
     def opening(self) -> str:
