@@ -70,6 +70,12 @@ def parse_text(text: str) -> Parsed:
     return Parsed(answer=answer, rule="text") if answer else Parsed(answer=None, rule="none")
 
 
+def parse_verbatim(text: str) -> Parsed:
+    """Return the text as it is said, without special tokens (rule "verbatim"), or None for an empty one."""
+    said = _SPECIAL.sub(" ", text).strip()
+    return Parsed(answer=said, rule="verbatim") if said else Parsed(answer=None, rule="none")
+
+
 def parse_yes_no(text: str) -> Parsed:
     """Return "yes" or "no" as read in `text` and the rule that read it; None where it is neither or both."""
     text = _SPECIAL.sub(" ", text).strip()

@@ -1,13 +1,19 @@
-"""What a run gives: one Prediction a sample, and a Result with one Row a question kind, group and mean."""
+"""What a run gives: one Prediction a sample, and a Result with Rows (kinds, groups, means) and further figures."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
-Status = Literal["ok", "unparsed", "media_error", "oom", "error"]
+from evals.judge.form import Verdict
+
+Status = Literal["ok", "unparsed", "media_error", "oom", "error", "judge_error"]
+# without a text of the model; they score 0
 FAILED: tuple[Status, ...] = ("media_error", "oom", "error")
+# answered, but not judged: in no mean, since 0 would blame the model for its judge
+UNJUDGED: Status = "judge_error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,11 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """One sample's score beside what a paired test needs: the id and the cluster."""
+    """One sample's score in [0, the task's top] beside what a paired test needs: the id and the cluster.
+
+    verdict: the judge's, None without one. A sample whose judge failed has the status "judge_error" and the score 0,
+    and is in no mean: leave it out wherever `judged` is False.
+    """
 
     id: str
     kind: str
@@ -58,15 +68,23 @@ class Scored:
     gold: str
     score: float
     prediction: Prediction
+    verdict: Verdict | None = None
+
+    @property
+    def judged(self) -> bool:
+        """Tell whether the score counts: all but the samples whose judge failed."""
+        return self.prediction.status != UNJUDGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row of a result. The denominator `n` is every sample; failures and unparsed answers score 0 in it.
+    """One row of a result, its scores in [0, the result's top]. nan where no sample of the row has a score.
 
-    low, high: 95 % Wilson interval. se: standard error clustered by image or clip, None with one cluster.
+    n: all samples. accuracy: the mean score over all but the judge's errors; failures and unparsed answers score 0.
+    low, high: its 95 % interval. se: standard error clustered by image or clip, None with one cluster.
     guess: accuracy if each unparsed answer were a uniform guess.
-    majority: accuracy of always giving the commonest answer of the kind.
+    answered: accuracy over the samples that the model answered, None where it answered none.
+    majority: accuracy of always giving the commonest answer of the kind, nan where a judge gives the scores.
     blind: accuracy with another sample's media, None when not measured.
     tokens: mean visual tokens of the samples that reached the model, None when none did.
     """
@@ -83,17 +101,36 @@ class Row:
     unparsed: int
     failed: int
     tokens: float | None
+    answered: float | None = None
+    judge_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureRow:
+    """A further figure of the run with its 95 % interval, by a bootstrap of clusters; nan where it is not defined."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A scored run. Holds no times and no machine facts: the same predictions always give the same bytes."""
+    """A scored run. Holds no times and no machine facts: the same predictions always give the same bytes.
+
+    top: the best score of one sample. invalid: why no figure of this run may be reported, "" for a valid one.
+    """
 
     task: str
     version: str
     rows: tuple[Row, ...]
     samples: tuple[Scored, ...]
     notes: tuple[str, ...] = ()
+    figures: tuple[FigureRow, ...] = ()
+    top: float = 1.0
+    invalid: str = ""
 
     def row(self, name: str) -> Row:
         """Return the row called `name`; an unknown name is a ValueError that lists the known ones."""
@@ -102,28 +139,76 @@ class Result:
                 return row
         raise ValueError(f"{self.task}: no row {name!r}, there are {[row.task for row in self.rows]}")
 
+    def figure(self, name: str) -> FigureRow:
+        """Return the figure called `name`; an unknown name is a ValueError that lists the known ones."""
+        for figure in self.figures:
+            if figure.name == name:
+                return figure
+        raise ValueError(f"{self.task}: no figure {name!r}, there are {[figure.name for figure in self.figures]}")
+
     def summary(self) -> dict[str, object]:
-        """Return what result.json holds: everything but the samples."""
+        """Return what result.json holds: everything but the samples; what is not defined is None."""
         return {
             "task": self.task,
             "version": self.version,
-            "rows": [asdict(row) for row in self.rows],
+            "top": self.top,
+            "invalid": self.invalid,
+            "rows": [_defined(asdict(row)) for row in self.rows],
+            "figures": [_defined(asdict(figure)) for figure in self.figures],
             "notes": list(self.notes),
         }
 
     def markdown(self) -> str:
-        """Return the rows as a Markdown table, the notes under it."""
-        head = "| task | n | accuracy | 95 % | majority | blind | unparsed | failed | tokens |"
-        lines = [f"# {self.task} ({self.version})", "", head, "| --- |" + " ---: |" * 8]
-        lines += [_markdown_row(row) for row in self.rows]
+        """Return the rows and the figures as Markdown tables, the notes under them."""
+        score = "accuracy" if self.top == 1 else f"score of {self.top:g}"
+        head = ["task", "n", score, "95 %", "guess", "majority", "blind", "unparsed", "failed", "tokens"]
+        judged = any(row.judge_errors for row in self.rows)
+        head += ["judge errors"] * judged
+        lines = [f"# {self.task} ({self.version})", ""]
+        lines += [f"**Not valid: {self.invalid}**", ""] * bool(self.invalid)
+        lines += [_line(head), "| --- |" + " ---: |" * (len(head) - 1)]
+        lines += [_line(_cells(row) + [str(row.judge_errors)] * judged) for row in self.rows]
+        if self.figures:
+            lines += ["", _line(["figure", "value", "95 %", "unit"]), "| --- | ---: | ---: | --- |"]
+            lines += [
+                _line([item.name, _number(item.value), _interval(item.low, item.high), item.unit])
+                for item in self.figures
+            ]
         lines += [""] * bool(self.notes) + [f"- {note}" for note in self.notes]
         return "\n".join(lines) + "\n"
 
 
-def _markdown_row(row: Row) -> str:
-    blind = "-" if row.blind is None else f"{row.blind:.3f}"
-    tokens = "-" if row.tokens is None else f"{row.tokens:.1f}"
-    return (
-        f"| {row.task} | {row.n} | {row.accuracy:.3f} | [{row.low:.3f}, {row.high:.3f}] | {row.majority:.3f} | {blind} "
-        f"| {row.unparsed} | {row.failed} | {tokens} |"
-    )
+def _cells(row: Row) -> list[str]:
+    return [
+        row.task,
+        str(row.n),
+        _number(row.accuracy),
+        _interval(row.low, row.high),
+        _number(row.guess),
+        _number(row.majority),
+        _number(row.blind),
+        str(row.unparsed),
+        str(row.failed),
+        _number(row.tokens, 1),
+    ]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _interval(low: float, high: float) -> str:
+    return "-" if math.isnan(low) else f"[{_number(low)}, {_number(high)}]"
+
+
+def _number(value: float | None, digits: int | None = None) -> str:
+    """Return a number with three digits behind the point, one for those in the hundreds; "-" for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    if digits is None:
+        digits = 3 if abs(value) < 100 else 1
+    return f"{value:.{digits}f}"
+
+
+def _defined(data: dict[str, object]) -> dict[str, object]:
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in data.items()}

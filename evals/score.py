@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evals.metrics.accuracy import accuracy, majority
-from evals.metrics.interval import clustered_se, effective_n, wilson
-from evals.result import FAILED, Prediction, Result, Row, Scored
+from evals.judge.form import JudgeFailure, Verdict
+from evals.metrics.verdicts import verdict_figures
+from evals.result import FAILED, UNJUDGED, Prediction, Result, Row, Scored
 from evals.sample import Sample
+from evals.tally import MEAN, figure_row, kind_row, mean_row
 from evals.task import Task
 
-ALL, MEAN = "all", "mean"
+ALL = "all"
+# above this share of judge's errors a run is not valid: what is missing may be what is hard
+MAX_JUDGE_ERRORS = 0.02
+
+Verdicts = Mapping[str, Verdict | JudgeFailure]
+__all__ = ["ALL", "MAX_JUDGE_ERRORS", "MEAN", "Verdicts", "read_again", "score", "score_samples"]
 
 
 def score(
@@ -21,31 +26,58 @@ def score(
     samples: Sequence[Sample],
     predictions: Mapping[str, Prediction],
     blind: Mapping[str, Prediction] | None = None,
+    *,
+    verdicts: Verdicts | None = None,
+    blind_verdicts: Verdicts | None = None,
+    max_judge_errors: float = MAX_JUDGE_ERRORS,
 ) -> Result:
     """Return the rows of a run: each kind, each group of the task, "all", and "mean" (of the kinds, unweighted).
 
     Answers are joined to samples by id. A sample without a prediction is a ValueError; a failed one scores 0. Samples
-    whose right answer is not public are in no row.
+    whose right answer is not public are in no row. With `verdicts`, a judge's by sample id, answers score what it
+    gave; one that it failed on, or that has no verdict, is a "judge_error" and in no mean. The figures follow the
+    rows. Without verdicts a task with a judge is scored by its own comparison, as a note says.
     """
     secret = sum(not sample.answers for sample in samples)
     samples = [sample for sample in samples if sample.answers]
-    scored = score_samples(task, samples, predictions)
-    blind_scored = None if blind is None else score_samples(task, samples, blind)
+    scored = score_samples(task, samples, predictions, verdicts)
+    blind_scored = None
+    if blind is not None and (verdicts is None or blind_verdicts is not None or _assists(task)):
+        blind_scored = score_samples(task, samples, blind, blind_verdicts)
     notes = tuple(_notes(scored))
     if secret:
         notes = (f"{secret} of {secret + len(samples)} samples have no public answer and are in no row", *notes)
+    if verdicts is None and task.judge is not None and not _assists(task):
+        notes = (f"not judged: scored by the task's own comparison, in [0, 1], not by {task.judge.name}", *notes)
+    top = _top(task, verdicts)
+    figures = (*task.figures, *verdict_figures(scored, _assists(task) and verdicts is not None))
+    return Result(
+        task=task.name,
+        version=task.version,
+        rows=tuple(_rows(task, samples, scored, blind_scored, top)),
+        samples=scored,
+        notes=notes,
+        figures=tuple(figure_row(figure, scored) for figure in figures) if scored else (),
+        top=top,
+        invalid=_invalid(scored, max_judge_errors),
+    )
+
+
+def _rows(
+    task: Task, samples: Sequence[Sample], scored: Sequence[Scored], blind: Sequence[Scored] | None, top: float
+) -> list[Row]:
     kinds = tuple(dict.fromkeys(sample.kind for sample in samples))
     rows: list[Row] = []
     if len(kinds) > 1:
-        rows += [_row(kind, (kind,), task, samples, scored, blind_scored) for kind in kinds]
+        rows += [kind_row(kind, (kind,), task, samples, scored, blind, top) for kind in kinds]
     for name, members in task.groups.items():
         if any(sample.kind in members for sample in samples):
-            rows.append(_row(name, members, task, samples, scored, blind_scored))
+            rows.append(kind_row(name, members, task, samples, scored, blind, top))
     if samples:
-        rows.append(_row(ALL, kinds, task, samples, scored, blind_scored))
+        rows.append(kind_row(ALL, kinds, task, samples, scored, blind, top))
     if len(kinds) > 1:
-        rows.append(mean_row(rows[: len(kinds)], scored))
-    return Result(task=task.name, version=task.version, rows=tuple(rows), samples=scored, notes=notes)
+        rows.append(mean_row(rows[: len(kinds)], scored, top))
+    return rows
 
 
 def read_again(task: Task, sample: Sample, prediction: Prediction) -> Prediction:
@@ -57,85 +89,67 @@ def read_again(task: Task, sample: Sample, prediction: Prediction) -> Prediction
     return replace(prediction, answer=parsed.answer, rule=parsed.rule, status=status)
 
 
-def score_samples(task: Task, samples: Sequence[Sample], predictions: Mapping[str, Prediction]) -> tuple[Scored, ...]:
-    """Return every sample's score, sorted by id; one that is no number in [0, 1] becomes an error and scores 0."""
+def score_samples(
+    task: Task, samples: Sequence[Sample], predictions: Mapping[str, Prediction], verdicts: Verdicts | None = None
+) -> tuple[Scored, ...]:
+    """Return every sample's score, sorted by id; one that is no number in [0, top] becomes an error and scores 0."""
     missing = [sample.id for sample in samples if sample.id not in predictions]
     if missing:
         raise ValueError(f"{task.name}: {len(missing)} of {len(samples)} samples have no prediction, as {missing[0]}")
-    return tuple(_scored(task, sample, predictions[sample.id]) for sample in sorted(samples, key=lambda s: s.id))
+    ordered = sorted(samples, key=lambda sample: sample.id)
+    return tuple(_scored(task, sample, predictions[sample.id], verdicts) for sample in ordered)
 
 
-def mean_row(rows: Sequence[Row], scored: Sequence[Scored]) -> Row:
-    """Return the unweighted mean of the kinds in `rows`; its interval is Wilson's at the effective sample size."""
-    of_kind = {row.task: row for row in rows}
-    mean = accuracy([row.accuracy for row in rows])
-    residuals = [(item.score - of_kind[item.kind].accuracy) / (of_kind[item.kind].n * len(rows)) for item in scored]
-    se = clustered_se(residuals, [item.cluster for item in scored])
-    n_effective = effective_n(mean, se, len(scored))
-    low, high = wilson(mean * n_effective, n_effective)
-    blinds = [row.blind for row in rows if row.blind is not None]
-    tokens = [row.tokens for row in rows if row.tokens is not None]
-    return Row(
-        task=MEAN,
-        n=len(scored),
-        accuracy=mean,
-        low=low,
-        high=high,
-        se=se,
-        guess=accuracy([row.guess for row in rows]),
-        majority=accuracy([row.majority for row in rows]),
-        blind=accuracy(blinds) if len(blinds) == len(rows) else None,
-        unparsed=sum(row.unparsed for row in rows),
-        failed=sum(row.failed for row in rows),
-        tokens=accuracy(tokens) if tokens else None,
-    )
-
-
-def _scored(task: Task, sample: Sample, prediction: Prediction) -> Scored:
+def _scored(task: Task, sample: Sample, prediction: Prediction, verdicts: Verdicts | None) -> Scored:
     prediction = read_again(task, sample, prediction)
-    value = 0.0
-    if prediction.status == "ok":
+    value, verdict, top = 0.0, None, _top(task, verdicts)
+    found = None if verdicts is None else verdicts.get(sample.id)
+    if isinstance(found, Verdict) and prediction.status not in FAILED:
+        verdict = found
+    if verdict is not None and not _assists(task):
+        value = float(verdict.score)
+    elif _needs_verdict(task, prediction, verdicts):
+        detail = found.detail if isinstance(found, JudgeFailure) else "the judge was not asked"
+        prediction = replace(prediction, status=UNJUDGED, detail=detail)
+    elif prediction.status == "ok":
         value = float(task.score(sample, task.parse(sample, prediction.text)))
-        # also true for nan
-        if not 0 <= value <= 1:
-            detail = f"the task's score is {value}, expected a number in [0, 1]"
-            prediction, value = replace(prediction, status="error", detail=detail), 0.0
-    cluster = sample.cluster or sample.id
+    # also true for nan
+    if not 0 <= value <= top:
+        detail = f"the score is {value}, expected a number in [0, {top:g}]"
+        prediction, value, verdict = replace(prediction, status="error", detail=detail), 0.0, None
     return Scored(
-        id=sample.id, kind=sample.kind, cluster=cluster, gold=sample.answer, score=value, prediction=prediction
+        id=sample.id,
+        kind=sample.kind,
+        cluster=sample.cluster or sample.id,
+        gold=sample.answer,
+        score=value,
+        prediction=prediction,
+        verdict=verdict,
     )
 
 
-def _row(
-    name: str,
-    kinds: tuple[str, ...],
-    task: Task,
-    samples: Sequence[Sample],
-    scored: Sequence[Scored],
-    blind: Sequence[Scored] | None,
-) -> Row:
-    asked = {sample.id: sample for sample in samples if sample.kind in kinds}
-    items = [item for item in scored if item.kind in kinds]
-    scores = [item.score for item in items]
-    mean, n = accuracy(scores), len(scores)
-    low, high = wilson(math.fsum(scores), n)
-    unparsed = [item for item in items if item.prediction.status == "unparsed"]
-    guesses = math.fsum(1 / len(asked[item.id].options) for item in unparsed if asked[item.id].options)
-    tokens = [item.prediction.visual_tokens for item in items if item.prediction.status not in FAILED]
-    return Row(
-        task=name,
-        n=n,
-        accuracy=mean,
-        low=low,
-        high=high,
-        se=clustered_se([(value - mean) / n for value in scores], [item.cluster for item in items]),
-        guess=mean + guesses / n,
-        majority=majority(list(asked.values())),
-        blind=None if blind is None else accuracy([item.score for item in blind if item.kind in kinds]),
-        unparsed=len(unparsed),
-        failed=sum(item.prediction.status in FAILED for item in items),
-        tokens=accuracy(tokens) if tokens else None,
-    )
+def _needs_verdict(task: Task, prediction: Prediction, verdicts: Verdicts | None) -> bool:
+    """Tell whether only a judge can score an answer: not one that failed, nor an empty one."""
+    return verdicts is not None and prediction.status == "ok" and not _assists(task)
+
+
+def _assists(task: Task) -> bool:
+    """Tell whether the judge only reads what the task's parser does not."""
+    return task.judge is not None and task.judge.unparsed_only
+
+
+def _top(task: Task, verdicts: Verdicts | None) -> float:
+    """Return the best score; without a judge's verdicts the task's own comparison gives at most 1."""
+    if task.judge is None:
+        return task.top
+    return 1.0 if verdicts is None or _assists(task) else task.judge.top
+
+
+def _invalid(scored: Sequence[Scored], most: float) -> str:
+    errors = sum(not item.judged for item in scored)
+    if errors <= most * len(scored):
+        return ""
+    return f"the judge failed on {errors} of {len(scored)} samples, more than {100 * most:g} %"
 
 
 def _notes(scored: Sequence[Scored]) -> list[str]:
@@ -144,7 +158,10 @@ def _notes(scored: Sequence[Scored]) -> list[str]:
         return ["no samples: nothing was measured"]
     notes = []
     for status, count in sorted(Counter(item.prediction.status for item in scored).items()):
-        if status != "ok":
+        if status == UNJUDGED:
+            share = 100 * count / len(scored)
+            notes.append(f"{count} of {len(scored)} samples ({share:.1f} %) are {status} and in no mean")
+        elif status != "ok":
             notes.append(f"{count} of {len(scored)} samples are {status} and score 0")
     answers = Counter(item.prediction.answer for item in scored if item.prediction.status == "ok")
     if answers and len(scored) >= 20:

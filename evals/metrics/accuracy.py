@@ -22,6 +22,14 @@ def by_group(scores: Iterable[tuple[str, float]]) -> dict[str, list[float]]:
     return groups
 
 
+def commonest(samples: Sequence[Sample]) -> str:
+    """Return the text that most of `samples` accept, of several the first in the alphabet; a ValueError without any."""
+    counts = Counter(answer for sample in samples for answer in set(sample.answers))
+    if not counts:
+        raise ValueError("commonest answer of no samples")
+    return min(counts, key=lambda answer: (-counts[answer], answer))
+
+
 def majority(samples: Sequence[Sample]) -> float:
     """Return the best accuracy that one constant answer per kind reaches on `samples`."""
     if not samples:

@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
+
+from evals.ablation.distributions import t_quantile
 
 Z_95 = 1.959963984540054
 
@@ -41,3 +44,23 @@ def effective_n(mean: float, se: float | None, n: int) -> float:
     if se is None or se == 0 or not 0 < mean < 1:
         return float(n)
     return mean * (1 - mean) / (se * se)
+
+
+def mean_interval(
+    value: float, se: float | None, n: int, clusters: int, confidence: float = 0.95, *, binary: bool = False
+) -> tuple[float, float]:
+    """Return the interval (low, high) of a mean of scores in [0, 1] with clustered standard error `se`.
+
+    Wilson's interval at the effective number of samples, with Student's quantile for `clusters` - 1 degrees of freedom
+    (Dean and Pagano, Surv. Stat. 2015, as for shares in surveys); plain Wilson for 0/1 scores, one a cluster. Where
+    nothing varies every cluster is one sample; a single cluster is one sample, whatever it holds.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    if binary and clusters == n:
+        return wilson(value * n, n, Z_95 if confidence == 0.95 else NormalDist().inv_cdf(0.5 + confidence / 2))
+    if se is None:
+        return wilson(min(1.0, value), 1)
+    effective = float(clusters) if se <= 1e-12 else effective_n(value, se, clusters)
+    # rounding may leave a mean of ones above 1
+    return wilson(min(1.0, value) * effective, effective, t_quantile(0.5 + confidence / 2, clusters - 1))

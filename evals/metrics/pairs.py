@@ -21,12 +21,7 @@ MME = "mme@v1"
 
 def accuracy_plus(samples: Sequence[Scored]) -> float:
     """Return the share of clusters whose samples are all right (of one kind each); nan without samples."""
-    groups: dict[tuple[str, str], list[Scored]] = {}
-    for item in samples:
-        groups.setdefault((item.kind, item.cluster), []).append(item)
-    weights = {key: len(items) / len({item.id for item in items}) for key, items in groups.items()}
-    right = math.fsum(weights[key] for key, items in groups.items() if all(item.score >= 1 for item in items))
-    return right / math.fsum(weights.values()) if groups else math.nan
+    return _ratio(*_whole_groups(samples))
 
 
 def mme_score(samples: Sequence[Scored], kinds: Sequence[str]) -> float:
@@ -41,22 +36,45 @@ def macro_mean(samples: Sequence[Scored], kinds: Sequence[str]) -> float:
 
 def accuracy_plus_figure(name: str = "accuracy+", kinds: Sequence[str] | None = None) -> Figure:
     """Return accuracy+ in [0, 1] over the samples of `kinds`, all of them by default."""
-    return Figure(name=name, compute=lambda samples: accuracy_plus(_of(samples, kinds)))
+
+    def parts(samples: Sequence[Scored]) -> list[float]:
+        return list(_whole_groups(_of(samples, kinds)))
+
+    return Figure.of_sums(name, parts, lambda sums: _ratio(sums[0], sums[1]))
 
 
 def mme_figure(name: str, kinds: Sequence[str]) -> Figure:
     """Return MME's sum over `kinds`: `mme_figure("perception", ...)` is out of 2000."""
-    return Figure(name=name, compute=lambda samples: mme_score(samples, kinds), unit=f"of {200 * len(kinds)}")
+
+    def parts(samples: Sequence[Scored]) -> list[float]:
+        groups = _by_kind(samples, kinds)
+        return [part for items in groups for part in (*_sum_and_count(items), *_whole_groups(items))]
+
+    def total(sums: Sequence[float]) -> float:
+        return 100 * math.fsum(_ratio(sums[i], sums[i + 1]) for i in range(0, len(sums), 2))
+
+    return Figure.of_sums(name, parts, total, unit=f"of {200 * len(kinds)}")
 
 
 def macro_mean_figure(name: str, kinds: Sequence[str]) -> Figure:
     """Return the unweighted mean over `kinds`, in units of the scores."""
-    return Figure(name=name, compute=lambda samples: macro_mean(samples, kinds))
+
+    def parts(samples: Sequence[Scored]) -> list[float]:
+        return [part for items in _by_kind(samples, kinds) for part in _sum_and_count(items)]
+
+    def total(sums: Sequence[float]) -> float:
+        return math.fsum(_ratio(sums[i], sums[i + 1]) for i in range(0, len(sums), 2)) / len(kinds)
+
+    return Figure.of_sums(name, parts, total)
 
 
 def sum_figure(name: str, kinds: Sequence[str] | None = None, unit: str = "") -> Figure:
     """Return the sum of the scores over the samples of `kinds`, all of them by default, as OCRBench counts its hits."""
-    return Figure(name=name, compute=lambda samples: math.fsum(item.score for item in _of(samples, kinds)), unit=unit)
+
+    def parts(samples: Sequence[Scored]) -> list[float]:
+        return [math.fsum(item.score for item in _of(samples, kinds))]
+
+    return Figure.of_sums(name, parts, lambda sums: sums[0], unit=unit)
 
 
 def _of(samples: Sequence[Scored], kinds: Sequence[str] | None) -> list[Scored]:
@@ -72,4 +90,22 @@ def _by_kind(samples: Sequence[Scored], kinds: Sequence[str]) -> list[list[Score
 
 
 def _mean(samples: Sequence[Scored]) -> float:
-    return math.fsum(item.score for item in samples) / len(samples) if samples else math.nan
+    return _ratio(*_sum_and_count(samples))
+
+
+def _sum_and_count(samples: Sequence[Scored]) -> tuple[float, float]:
+    return math.fsum(item.score for item in samples), float(len(samples))
+
+
+def _whole_groups(samples: Sequence[Scored]) -> tuple[float, float]:
+    """Return how many groups are all right, and how many there are; one whose samples come twice counts twice."""
+    groups: dict[tuple[str, str], list[Scored]] = {}
+    for item in samples:
+        groups.setdefault((item.kind, item.cluster), []).append(item)
+    weights = {key: len(items) / len({item.id for item in items}) for key, items in groups.items()}
+    right = math.fsum(weights[key] for key, items in groups.items() if all(item.score >= 1 for item in items))
+    return right, math.fsum(weights.values())
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan

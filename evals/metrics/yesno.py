@@ -25,40 +25,59 @@ def yes_no_figures(kinds: Sequence[str] | None = None, name: str = "") -> tuple[
     name: put before each figure's name, as "popular ". Right and given answers must be the texts "yes" and "no".
     """
 
-    def over(samples: Sequence[Scored]) -> list[Scored]:
-        return [item for item in samples if kinds is None or item.kind in kinds]
+    def counts(samples: Sequence[Scored]) -> list[float]:
+        return _counts([item for item in samples if kinds is None or item.kind in kinds])
 
     return (
-        Figure(name=f"{name}precision", compute=lambda samples: precision(over(samples))),
-        Figure(name=f"{name}recall", compute=lambda samples: recall(over(samples))),
-        Figure(name=f"{name}F1", compute=lambda samples: f1(over(samples))),
-        Figure(name=f"{name}yes ratio", compute=lambda samples: yes_ratio(over(samples))),
+        Figure.of_sums(f"{name}precision", counts, _precision),
+        Figure.of_sums(f"{name}recall", counts, _recall),
+        Figure.of_sums(f"{name}F1", counts, _f1),
+        Figure.of_sums(f"{name}yes ratio", counts, _yes_ratio),
     )
 
 
 def precision(samples: Sequence[Scored]) -> float:
     """Return the share of right ones among the answers "yes"; nan where none is."""
-    said = [item for item in samples if item.prediction.answer == YES]
-    return _share(sum(item.gold == YES for item in said), len(said))
+    return _precision(_counts(samples))
 
 
 def recall(samples: Sequence[Scored]) -> float:
     """Return the share of the questions with the right answer "yes" that got it; nan without such questions."""
-    asked = [item for item in samples if item.gold == YES]
-    return _share(sum(item.prediction.answer == YES for item in asked), len(asked))
+    return _recall(_counts(samples))
 
 
 def f1(samples: Sequence[Scored]) -> float:
     """Return 2 TP / (2 TP + FP + FN) of "yes"; nan where "yes" is neither right nor said."""
-    hits = sum(item.gold == YES and item.prediction.answer == YES for item in samples)
-    either = sum((item.gold == YES) + (item.prediction.answer == YES) for item in samples)
-    return _share(2 * hits, either)
+    return _f1(_counts(samples))
 
 
 def yes_ratio(samples: Sequence[Scored]) -> float:
     """Return the share of the samples that were answered "yes"; nan without samples."""
-    return _share(sum(item.prediction.answer == YES for item in samples), len(samples))
+    return _yes_ratio(_counts(samples))
 
 
-def _share(part: int, whole: int) -> float:
+def _counts(samples: Sequence[Scored]) -> list[float]:
+    """Return how many samples are answered "yes" rightly, are answered "yes", should be, and are."""
+    said = [item.prediction.answer == YES for item in samples]
+    right = [item.gold == YES for item in samples]
+    return [float(sum(a and b for a, b in zip(said, right, strict=True))), sum(said), sum(right), len(samples)]
+
+
+def _precision(counts: Sequence[float]) -> float:
+    return _share(counts[0], counts[1])
+
+
+def _recall(counts: Sequence[float]) -> float:
+    return _share(counts[0], counts[2])
+
+
+def _f1(counts: Sequence[float]) -> float:
+    return _share(2 * counts[0], counts[1] + counts[2])
+
+
+def _yes_ratio(counts: Sequence[float]) -> float:
+    return _share(counts[1], counts[3])
+
+
+def _share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -18,7 +18,7 @@ from evals.ablation.runner import SweepPoint, SweepRun, run_sweep
 from evals.ablation.table import build_table
 from evals.predict import Answer, MediaFailed, Question, Ready
 from evals.sample import Media, Sample
-from evals.task import Parsed
+from evals.task import Parsed, Task
 from models.encoders.spec import EncoderSpec
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
 from video.clip import VideoSpec
@@ -39,14 +39,13 @@ SPEC = ModelSpec(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Letters:
+class Letters(Task):
     """Pages of one size, half of them smaller; the answer is yes or no."""
 
     count: int = 60
     name: str = "letters"
     version: str = "v1"
     max_new_tokens: int = 2
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def samples(self) -> Sequence[Sample]:
         return [self._sample(kind, index) for kind in ("read", "count") for index in range(self.count)]

@@ -1,7 +1,7 @@
 """Intervals, standard errors and baselines against published or hand-worked numbers; the rows of a score."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -11,18 +11,21 @@ from evals.parse import parse_choice
 from evals.result import Prediction
 from evals.sample import Sample
 from evals.score import score
-from evals.task import Parsed
+from evals.task import Parsed, Task
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Task):
     """A task of two kinds in one group."""
 
     name: str = "toy"
     version: str = "1"
     max_new_tokens: int = 4
-    groups: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"G": ("k1", "k2")})
     value: float = 1.0
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        return {"G": ("k1", "k2")}
 
     def samples(self) -> list[Sample]:
         return [
@@ -118,7 +121,9 @@ def test_rows_count_every_sample() -> None:
     assert mean.accuracy == 0.5
     assert mean.majority == pytest.approx((0.75 + 1) / 2)
     assert result.notes == ("1 of 6 samples are media_error and score 0", "1 of 6 samples are unparsed and score 0")
-    assert (k1.low, k1.high) == pytest.approx(wilson(2, 4))
+    # one question a cluster is plain Wilson; two clusters of two say less than four samples
+    assert (k2.low, k2.high) == pytest.approx(wilson(1, 2))
+    assert k1.low < wilson(2, 4)[0] and wilson(2, 4)[1] < k1.high
     assert "| k1 | 4 | 0.500 |" in result.markdown()
 
 

@@ -11,18 +11,17 @@ from evals.ledger import Config, Ledger
 from evals.parse import parse_text
 from evals.predict import Answer, Batching, MediaFailed, OutOfMemory, Question, Ready, by_media, predict
 from evals.sample import Media, Sample
-from evals.task import Parsed
+from evals.task import Parsed, Task
 
 
 @dataclass(frozen=True)
-class Toy:
+class Toy(Task):
     """Questions i about medium i // 3; the right answer is the medium's number."""
 
     count: int
     name: str = "toy"
     version: str = "1"
     max_new_tokens: int = 4
-    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def samples(self) -> list[Sample]:
         return [

@@ -17,15 +17,20 @@ from evals.ablation.table import Measured, SweepRow
 from evals.result import Prediction
 from evals.sample import Media, Sample
 from evals.score import score
-from evals.task import Parsed
+from evals.task import Parsed, Task
 
 COST = Cost(encoder_flops=10**9, llm_flops=10**8, feature_bytes=1 << 20, seen_px=56 * 56)
 ABLATION = Ablation(name="grid", title="Grid", axes=(Axis(name="grid", key="grid", values=("1x1", "2x2", "3x3")),))
 
 
-class Yes:
+class Yes(Task):
     name, version, max_new_tokens = "yes", "v1", 1
-    groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
+
+    def samples(self) -> list[Sample]:
+        return []
+
+    def prompt(self, sample: Sample) -> str:
+        return sample.question
 
     def parse(self, sample: Sample, text: str) -> Parsed:
         return Parsed(answer=text or None, rule="text")
