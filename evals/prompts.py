@@ -6,6 +6,8 @@ OPEN = "open@v1"
 SHORT = "short@v1"
 LETTER = "letter@v1"
 LISTED = "listed@v1"
+WORD = "word@v1"
+DIRECT = "direct@v1"
 
 # what stands after the question (and its options)
 ENDINGS = {
@@ -13,6 +15,8 @@ ENDINGS = {
     SHORT: "\nAnswer the question using a single word or phrase.",
     LETTER: "\nAnswer with the option's letter from the given choices directly.",
     LISTED: "",
+    WORD: "\nAnswer the question with a single word.",
+    DIRECT: "\nAnswer the option letter directly.",
 }
 
 

@@ -50,7 +50,7 @@ def read_rows(
             elif file.suffix in (".csv", ".tsv"):
                 yield from _delimited(file, "\t" if file.suffix == ".tsv" else ",", base64)
             elif file.suffix == ".jsonl":
-                yield from _lines(file)
+                yield from read_lines(file)
             elif file.suffix == ".json":
                 yield from _json(file, under, key)
             else:
@@ -59,10 +59,21 @@ def read_rows(
             raise ValueError(f"{file}: {error}") from None
 
 
+def read_lines(file: Path) -> Iterator[Row]:
+    """Yield the rows of a file with one JSON record a line, whatever its suffix."""
+    with file.open("rb") as binary:
+        for number, line in enumerate(text_lines(binary), start=1):
+            if line.strip():
+                where = f"{file}:{number}"
+                yield _row(where, _parsed(line, where), file.parent)
+
+
 def is_columnar(source: Path) -> bool:
-    """Tell whether a source is hub-style: shards of Parquet or Arrow, a pattern or a folder of them."""
+    """Tell whether a source is hub-style: Parquet or Arrow, a pattern for such files, or a folder with them in it."""
     source = Path(source)
-    return source.suffix in COLUMNAR or source.is_dir()
+    if source.is_dir():
+        return any(path.suffix in COLUMNAR or path.name == "dataset_dict.json" for path in source.iterdir())
+    return source.suffix in COLUMNAR
 
 
 def shards(source: Path) -> list[Path]:
@@ -194,14 +205,6 @@ class _Counted:
         for line in self.lines:
             self.count += len(line)
             yield line
-
-
-def _lines(file: Path) -> Iterator[Row]:
-    with file.open("rb") as binary:
-        for number, line in enumerate(text_lines(binary), start=1):
-            if line.strip():
-                where = f"{file}:{number}"
-                yield _row(where, _parsed(line, where), file.parent)
 
 
 def _json(file: Path, under: str | None, key: str | None) -> Iterator[Row]:
