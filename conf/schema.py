@@ -6,6 +6,7 @@ from typing import Any, Literal
 from anyres.grid import GridSpec
 from evals.ablation.axes import Ablation
 from evals.ablation.wiring import Wiring
+from evals.controls import NO_CONTROL, Control
 from evals.predict import Batching
 from models.encoders.spec import EncoderSpec
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
@@ -165,8 +166,8 @@ class AblateConfig:
 
     source: "pocket", a checkpoint folder, or for plan_only a preset. grid, video: settings that replace the model's
     own, whole or by key. encoder, llm: parts that replace a preset's; None for its own. beyond_context: read prompts
-    longer than the trained context. blind: ask with other media too, at every setting or once a task. text_tokens:
-    positions of text assumed when only planning.
+    longer than the trained context. control: what is taken away from media. blind: ask with other media too, at every
+    setting or once a task. text_tokens: positions of text assumed when only planning.
     """
 
     ablation: Ablation
@@ -186,6 +187,7 @@ class AblateConfig:
     cache_mib: int
     cache_folder: str | None
     batch: Batching
+    control: Control = NO_CONTROL
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
     encoder: EncoderSpec | None = None

@@ -87,7 +87,7 @@ def _setting(cell: Cell, config: AblateConfig, composed: Composed, own: ModelSpe
         video=settings(VideoSpec, config.video, own.video, composed.chosen, "video") or own.video,
         rope_factor=own.rope_factor if config.rope_factor is None else config.rope_factor,
     )
-    return Setting(name=cell.setting, spec=spec, weights=config.source, wiring=config.wiring)
+    return Setting(name=cell.setting, spec=spec, weights=config.source, wiring=config.wiring, control=config.control)
 
 
 def _own_spec(config: AblateConfig) -> ModelSpec:

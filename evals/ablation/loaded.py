@@ -9,11 +9,14 @@ from pathlib import Path
 import torch
 
 from anyres.cost import encoder_flops, prefill_flops, projector_flops
+from evals.ablation.controlled import ControlledAnswerer
 from evals.ablation.cost import Cost
 from evals.ablation.planner import Setting
 from evals.ablation.provenance import git_commit, machine
 from evals.ablation.rewired import RewiredAnswerer
+from evals.ablation.together import ReadCounts, Together
 from evals.answerer import LmmAnswerer
+from evals.controls import NO_CONTROL
 from evals.feature_cache import CacheCounts, CachedEncoder
 from evals.fingerprint import fingerprint
 from evals.predict import Answerer
@@ -41,14 +44,17 @@ class LoadedModels:
         reader: Backend = "auto",
         cache_mib: int = 1024,
         cache_folder: Path | None = None,
+        positions: int = 32768,
     ) -> None:
         self.device, self.dtype, self.reader = device, dtype, reader
-        self.cache_mib, self.cache_folder = cache_mib, cache_folder
+        self.cache_mib, self.cache_folder, self.positions = cache_mib, cache_folder, positions
+        self.reading = ReadCounts()
         self.loads = 0
         self._encoders: dict[str, CachedEncoder] = {}
         self._sources: dict[str, str] = {}
         self._key: tuple[str, float] | None = None
         self._loaded: tuple[LMM, Processor] | None = None
+        self._engine: Together | None = None
 
     def answerer(self, setting: Setting) -> Answerer:
         """Return what answers at a setting, loading its model when another one is held."""
@@ -57,12 +63,20 @@ class LoadedModels:
         wide = replace(processor.spec, llm=replace(processor.spec.llm, context=setting.spec.llm.context))
         processor = Processor(wide, processor.tokenizer)
         inner = LmmAnswerer(model, processor, grid=setting.spec.grid, video=setting.spec.video, reader=self.reader)
-        return inner if setting.wiring == "none" else RewiredAnswerer(inner, setting.wiring)
+        wired = inner if setting.wiring == "none" else RewiredAnswerer(inner, setting.wiring)
+        return wired if setting.control == NO_CONTROL else ControlledAnswerer(wired, setting.control)
+
+    def engine(self, setting: Setting) -> Together:
+        """Return what answers all settings of the model that `setting` has."""
+        model, processor = self.model(*setting.model)
+        if self._engine is None or self._engine.model is not model:
+            self._engine = Together(model, processor, self.positions, self.reading)
+        return self._engine
 
     def model(self, source: str, rope_factor: float) -> tuple[LMM, Processor]:
         """Return the model of a source with its processor."""
         if self._loaded is None or self._key != (source, rope_factor):
-            self._loaded = None
+            self._loaded = self._engine = None
             model, processor = load(source, device=self.device, dtype=self.dtype, rope_factor=rope_factor)
             self.loads += 1
             self._sources.setdefault(source, fingerprint(model))
@@ -83,6 +97,7 @@ class LoadedModels:
             "weights": ", ".join(f"{name} {digest}" for name, digest in self._sources.items()),
             "device": f"{self.device}, {machine()}",
             "tiles": f"{tiles.tiles_asked} asked for, {tiles.tiles_computed} encoded",
+            "positions": f"{self.reading.asked} asked for, {self.reading.read} read",
             "versions": ", ".join(f"{name} {found}" for name, found in versions().items()),
         }
         commit = git_commit()

@@ -101,6 +101,7 @@ def open_models(config: AblateConfig) -> "LoadedModels":
         reader=config.reader,
         cache_mib=config.cache_mib,
         cache_folder=None if config.cache_folder is None else Path(config.cache_folder),
+        positions=config.batch.positions,
     )
 
 
@@ -142,6 +143,7 @@ def answer(
         sweep,
         models.answerer,
         folder,
+        engine_of=models.engine,
         flops_of=flops_of,
         batching=config.batch,
         limit=config.limit,

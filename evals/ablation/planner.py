@@ -13,6 +13,7 @@ from anyres.cost import encoder_flops, prefill_flops, projector_flops
 from anyres.geometry import HW
 from anyres.plan import VisualPlan, plan_image
 from evals.ablation.wiring import Wiring
+from evals.controls import NO_CONTROL, Control
 from models.spec import ModelSpec
 from video.clip import ClipMeta
 from video.plan import plan_clip
@@ -27,6 +28,12 @@ class Setting:
     spec: ModelSpec
     weights: str = ""
     wiring: Wiring = "none"
+    control: Control = NO_CONTROL
+
+    @property
+    def model(self) -> tuple[str, float]:
+        """Return what settings of one loaded model have in common."""
+        return self.weights, self.spec.rope_factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +107,10 @@ class Planner:
 
     def plan(self, size: HW | ClipMeta, setting: Setting) -> PlannedMedium:
         """Return the plan of one medium; ValueError where the setting does not allow one."""
-        key = (size, setting.spec.encoder.tile, setting.spec.grid if isinstance(size, HW) else setting.spec.video)
+        own = setting.spec.grid if isinstance(size, HW) else setting.spec.video
+        key = (size, setting.spec.encoder.tile, own, setting.control)
         if key not in self._plans:
-            self._plans[key] = _plan(size, setting.spec)
+            self._plans[key] = _plan(size, setting.spec, setting.control)
         return self._plans[key]
 
     def key(self, sample: SizedSample, setting: Setting) -> str:
@@ -113,8 +121,13 @@ class Planner:
         parts = [setting.weights, setting.wiring, str(setting.spec.rope_factor), setting.spec.encoder.weights]
         for medium in sample.media:
             planned = self.plan(medium.size, setting)
-            parts += [medium.key, self._digest(medium.size, setting, planned)]
-        return hashlib.blake2b("|".join(parts).encode(), digest_size=16).hexdigest()
+            changed = setting.control.of("image" if isinstance(medium.size, HW) else "video")
+            parts += [medium.key, repr(changed), self._digest(medium.size, setting, planned)]
+        hasher = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            # each with its length in front: no two lists of parts give the same bytes
+            hasher.update(f"{len(part)}:{part}".encode())
+        return hasher.hexdigest()
 
     def _digest(self, size: HW | ClipMeta, setting: Setting, planned: PlannedMedium) -> str:
         key = (id(planned), setting.spec.video.pool_before_projector)
@@ -191,12 +204,14 @@ def _price_cell(
     )
 
 
-def _plan(size: HW | ClipMeta, spec: ModelSpec) -> PlannedMedium:
+def _plan(size: HW | ClipMeta, spec: ModelSpec, control: Control) -> PlannedMedium:
     if isinstance(size, HW):
-        return PlannedMedium(plan=plan_image(size, spec.grid, spec.encoder.tile), indices=(0,))
+        return PlannedMedium(plan=plan_image(control.size(size), spec.grid, spec.encoder.tile), indices=(0,))
     indices = sample_frames(size, spec.video)
-    plan = plan_clip(size.size, len(indices), spec.video, spec.encoder.tile)
-    return PlannedMedium(plan=plan, indices=tuple(indices))
+    # the order of shuffled frames changes neither what is encoded nor what it costs
+    shown = control.chosen(indices, "") if control.frames == "single" else tuple(indices)
+    plan = plan_clip(control.size(size.size), len(shown), spec.video, spec.encoder.tile)
+    return PlannedMedium(plan=plan, indices=shown)
 
 
 def _new_tiles(
@@ -207,7 +222,8 @@ def _new_tiles(
     for medium, made in zip(sample.media, planned, strict=True):
         for canvas in made.plan.canvases:
             frame = made.indices[canvas.frame]
-            key = (setting.spec.encoder, medium.key, frame, canvas.tiles, canvas.content_px, canvas.fit)
+            detail = (setting.control.reduce, setting.control.restore and setting.control.reduce > 1)
+            key = (setting.spec.encoder, medium.key, frame, canvas.tiles, canvas.content_px, canvas.fit, detail)
             if key not in encoded:
                 encoded.add(key)
                 fresh += canvas.tiles.area

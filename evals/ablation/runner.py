@@ -1,39 +1,44 @@
-"""Run a sweep: every point's samples asked once, equal plans answered once, all of it in ledgers that resume.
+"""Run a sweep sample by sample: a medium is opened once for all points, equal plans are answered once.
 
-What answers a point is an Answerer; this file knows no tensors. A sweep's folder holds cells/<setting>/<task>/, each a
-run folder of evals.run.
+Points whose model is the same are asked together; with an engine (evals.ablation.together) what their prompts begin
+with alike is read once. What answers is an Answerer; this file knows no tensors. A sweep's folder holds
+cells/<setting>/<task>/, each a run folder of evals.run with a ledger of its own: every answer is on the disk, under its
+own point, before the next ones are asked, so a stopped sweep repeats at most what it was answering.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tqdm import tqdm
 
+from evals.ablation.asking import Opened, Waiting, failed, given, open_media, prepare
 from evals.ablation.cost import Cost
-from evals.ablation.planner import Planner, Setting
-from evals.ablation.sizes import Sizes
+from evals.ablation.planner import Setting
+from evals.ablation.streams import Answers, Job, Stream, SweepPoint, open_streams, waiting
 from evals.ablation.table import Measured
-from evals.controls import shuffle_media
-from evals.ledger import Config, Ledger, read
-from evals.predict import Answer, Answerer, Batching, Question, Ready
+from evals.ledger import Config
+from evals.predict import Answer, Answerer, Batching, OutOfMemory, Question, Ready
 from evals.result import FAILED, Prediction, Result
-from evals.run import BLIND, PREDICTIONS, choose, run, run_config
-from evals.sample import Media, Sample
+from evals.run import choose, run
+from evals.sample import Media
 from evals.task import Task
 
+__all__ = ["Counts", "Engine", "SweepPoint", "SweepRun", "run_sweep"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepPoint:
-    """One point to run: the setting that it plans by, the folder of its ledgers, its tasks, and whether blind too."""
 
-    setting: Setting
-    folder: str
-    tasks: tuple[Task, ...]
-    blind: bool = False
+class Engine(Protocol):
+    """What answers questions that were prepared by several settings of one model."""
+
+    def answers(self, ready: Sequence[Ready], max_new_tokens: int) -> Iterator[dict[int, Answer]]:
+        """Yield greedy answers by the index of their question; raise OutOfMemory when it is too many at once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,7 @@ def run_sweep(
     answerer_of: Callable[[Setting], Answerer],
     out_dir: Path,
     *,
+    engine_of: Callable[[Setting], Engine] | None = None,
     flops_of: Callable[[Setting], Callable[[Prediction], Cost]] | None = None,
     batching: Batching | None = None,
     limit: int | None = None,
@@ -71,68 +77,240 @@ def run_sweep(
 ) -> SweepRun:
     """Return every point's results; run again to resume.
 
+    engine_of: what answers all settings of one model at once; None: each point's own answerer, point by point.
     limit: samples of each task, evenly spread. bar_line: the line of the progress bar, below others. Raises ValueError
     where two points share a folder, or a folder holds a run with another config.
     """
     folders = [point.folder for point in points]
     if len(set(folders)) < len(folders):
         raise ValueError(f"sweep: two points share a folder, among {folders}")
-    tasks = {id(task): task for point in points for task in point.tasks}
-    samples = {name: choose(task, limit) for name, task in tasks.items()}
-    total = sum(len(samples[id(task)]) * (1 + point.blind) for point in points for task in point.tasks)
-    memory = _Memory()
-    measured: list[Measured] = []
-    done = 0
-    with tqdm(total=total, unit="answer", disable=not progress, dynamic_ncols=True, position=bar_line) as bar:
-        for point in points:
-            bar.set_description(point.setting.name)
-            answerer = _Counting(answerer_of(point.setting), bar)
-            results: dict[str, Result] = {}
-            shared = 0
-            for task in point.tasks:
-                folder = Path(out_dir) / "cells" / point.folder / task.name
-                shared += _fill(folder, point, task, samples[id(task)], answerer, memory, bar)
-                results[task.name] = run(
-                    task, answerer, folder, batching=batching, blind=point.blind, limit=limit, progress=False
-                )
-                _remember(folder, point, task, samples[id(task)], memory)
-                done += len(samples[id(task)]) * (1 + point.blind)
-                # failed samples never reach `answer`
-                bar.update(done - bar.n)
-            groups = {task.name: task.groups for task in point.tasks}
-            flops = None if flops_of is None else flops_of(point.setting)
-            name = point.setting.name
-            measured.append(Measured(setting=name, results=results, groups=groups, flops=flops, shared=shared))
-    counts = Counts(wanted=total, shared=sum(point.shared for point in measured), resumed=memory.resumed)
-    return SweepRun(points=tuple(measured), counts=counts)
+    sweep = _Sweep(points, Path(out_dir), batching or Batching(), limit)
+    results: dict[int, dict[str, Result]] = {}
+    with tqdm(total=sweep.wanted, unit="answer", disable=not progress, dynamic_ncols=True, position=bar_line) as bar:
+        for block in _blocks(points):
+            bar.set_description(
+                ", ".join(points[index].setting.name for index in block[:2]) + ", ..." * (len(block) > 2)
+            )
+            answerers = {index: _Known(answerer_of(points[index].setting)) for index in block}
+            engine = None if engine_of is None else engine_of(points[block[0]].setting)
+            for task in sweep.tasks_of(block):
+                sweep.fill(block, task, answerers, engine, bar)
+            for index in block:
+                results[index] = sweep.results(index, answerers[index])
+    shared = sweep.shared()
+    measured = tuple(
+        Measured(
+            setting=point.setting.name,
+            results=results[index],
+            groups={task.name: task.groups for task in point.tasks},
+            flops=None if flops_of is None else flops_of(point.setting),
+            shared=shared[index],
+        )
+        for index, point in enumerate(points)
+    )
+    return SweepRun(points=measured, counts=Counts(wanted=sweep.wanted, shared=sum(shared), resumed=sweep.resumed))
 
 
-class _Memory:
-    """Answers by everything they depend on, over all points of a sweep."""
+def _blocks(points: Sequence[SweepPoint]) -> list[list[int]]:
+    """Return the indices of points whose model is the same, blocks in order of first appearance."""
+    blocks: dict[Hashable, list[int]] = {}
+    for index, point in enumerate(points):
+        blocks.setdefault(point.setting.model, []).append(index)
+    return list(blocks.values())
 
-    def __init__(self) -> None:
-        self.planner, self.sizes = Planner(), Sizes()
-        self.answers: dict[str, Prediction] = {}
+
+class _Sweep:
+    """The state of a sweep that runs: its samples, and what is known of their answers."""
+
+    def __init__(self, points: Sequence[SweepPoint], out_dir: Path, batching: Batching, limit: int | None) -> None:
+        self.points, self.out_dir, self.batching, self.limit = points, out_dir, batching, limit
+        self.tasks = {id(task): task for point in points for task in point.tasks}
+        self.samples = {name: choose(task, limit) for name, task in self.tasks.items()}
+        self.wanted = sum(len(self.samples[id(task)]) * (1 + point.blind) for point in points for task in point.tasks)
+        self.answers = Answers()
         self.resumed = 0
+        # what each stream's answers depend on, for the count of shared ones
+        self._keys: dict[int, list[str]] = {index: [] for index in range(len(points))}
 
-    def key(self, sample: Sample, task: Task, setting: Setting) -> str | None:
-        """Return a digest that equals another one only for the same answer; None when a medium has no size."""
-        sized = self.sizes.sample(sample)
-        if sized is None:
-            return None
-        parts = (task.name, str(task.max_new_tokens), sample.id, task.prompt(sample), self.planner.key(sized, setting))
-        return hashlib.blake2b("|".join(parts).encode(), digest_size=16).hexdigest()
+    def tasks_of(self, block: Sequence[int]) -> list[Task]:
+        """Return the tasks that a block asks, each once."""
+        return list({id(task): task for index in block for task in self.points[index].tasks}.values())
+
+    def fill(
+        self, block: Sequence[int], task: Task, answerers: Mapping[int, Answerer], engine: Engine | None, bar: tqdm
+    ) -> None:
+        """Answer a task at all points of a block that ask it, and write their ledgers."""
+        asking = [index for index in block if any(other is task for other in self.points[index].tasks)]
+        opened = [(index, self.points[index], answerers[index].facts()) for index in asking]
+        with ExitStack() as held:
+            streams = open_streams(opened, task, self.samples[id(task)], self.out_dir, held)
+            self.resumed += sum(len(stream.ledger.predictions) for stream in streams)
+            groups = list(waiting(streams, self.answers))
+            bar.update(sum(len(stream.ledger.predictions) for stream in streams))
+            asker = _Asker(task, answerers, engine, self.answers, self.batching, bar)
+            asker.ask(groups)
+            for stream in streams:
+                self._count(stream)
+
+    def results(self, index: int, answerer: Answerer) -> dict[str, Result]:
+        """Return the scored results of a point, from its ledgers alone, and write its run folders."""
+        point = self.points[index]
+        folder = self.out_dir / "cells" / point.folder
+        return {
+            task.name: run(task, answerer, folder / task.name, blind=point.blind, limit=self.limit, progress=False)
+            for task in point.tasks
+        }
+
+    def shared(self) -> list[int]:
+        """Return how many answers of each point an earlier point gives too."""
+        seen: set[str] = set()
+        counts = []
+        for index in range(len(self.points)):
+            counts.append(sum(key in seen for key in self._keys[index]))
+            seen.update(self._keys[index])
+        return counts
+
+    def _count(self, stream: Stream) -> None:
+        for sample in stream.samples:
+            key = self.answers.key(sample, stream.task, stream.point.setting)
+            if key is not None and stream.ledger.predictions[sample.id].status not in FAILED:
+                self._keys[stream.index].append(key)
 
 
-class _Counting:
-    """An Answerer that moves the sweep's progress bar."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Prepared:
+    """A job whose question is planned by the first stream that asks it."""
 
-    def __init__(self, inner: Answerer, bar: tqdm) -> None:
-        self._inner, self._bar = inner, bar
+    job: Job
+    item: Waiting
+
+
+class _Asker:
+    """Asks the jobs of one task: media by media, as many jobs at once as make a micro-batch at every point."""
+
+    def __init__(
+        self,
+        task: Task,
+        answerers: Mapping[int, Answerer],
+        engine: Engine | None,
+        answers: Answers,
+        batching: Batching,
+        bar: tqdm,
+    ) -> None:
+        self.task, self.answerers, self.engine = task, answerers, engine
+        self.answers, self.batching, self.bar = answers, batching, bar
+
+    def ask(self, groups: Sequence[list[Job]]) -> None:
+        """Ask all jobs; `groups` are those about the same media."""
+        ready: list[_Prepared] = []
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # the next group's media are decoded while this one is asked
+            coming = pool.submit(self._open, groups[0]) if groups else None
+            for index, group in enumerate(groups):
+                assert coming is not None
+                opened = coming.result()
+                coming = pool.submit(self._open, groups[index + 1]) if index + 1 < len(groups) else None
+                for job in group:
+                    ready += self._prepare(job, opened)
+                if self._full(ready) or coming is None:
+                    self._answer(ready)
+                    ready = []
+
+    def _open(self, group: Sequence[Job]) -> dict[Hashable, Opened]:
+        """Return the media of a group as each way of opening them gives them."""
+        found: dict[Hashable, Opened] = {}
+        for job in group:
+            for stream, sample in job.asking:
+                way = _way(stream, sample.media)
+                if way not in found:
+                    found[way] = open_media(sample.media, self.answerers[stream.index])
+        return found
+
+    def _prepare(self, job: Job, opened: Mapping[Hashable, Opened]) -> list[_Prepared]:
+        """Return the job planned; streams whose setting fails it get that, and the next one asks in their place."""
+        while job.asking:
+            stream, sample = job.asking[0]
+            item = prepare(self.task, sample, opened[_way(stream, sample.media)], self.answerers[stream.index])
+            if isinstance(item, Waiting):
+                return [_Prepared(job=job, item=item)]
+            self._record([(stream, item)])
+            job.asking.pop(0)
+        return []
+
+    def _full(self, ready: Sequence[_Prepared]) -> bool:
+        points = len(self.answerers)
+        lengths = sum(one.item.ready.tokens for one in ready)
+        return len(ready) >= self.batching.samples * points or lengths >= self.batching.positions
+
+    def _answer(self, ready: Sequence[_Prepared]) -> None:
+        if self.engine is not None:
+            self._answer_together(ready, self.engine)
+            return
+        for index, answerer in self.answerers.items():
+            own = [one for one in ready if one.job.asking[0][0].index == index]
+            for start in range(0, len(own), self.batching.samples):
+                self._answer_together(own[start : start + self.batching.samples], _Alone(answerer))
+
+    def _answer_together(self, ready: Sequence[_Prepared], engine: Engine) -> None:
+        left = dict(enumerate(ready))
+        start = time.perf_counter()
+        try:
+            for answers in engine.answers([one.item.ready for one in ready], self.task.max_new_tokens):
+                share = (time.perf_counter() - start) / len(answers)
+                done = [(left.pop(index), answer) for index, answer in sorted(answers.items())]
+                self._given([(one, given(self.task, one.item, answer, share)) for one, answer in done])
+                start = time.perf_counter()
+        except OutOfMemory as error:
+            rest = list(left.values())
+            if len(rest) > 1:
+                self._answer_together(rest[: len(rest) // 2], engine)
+                self._answer_together(rest[len(rest) // 2 :], engine)
+                return
+            # whoever else waits for this answer would run out of memory as well: their prompt is the same
+            (one,) = rest
+            seconds = one.item.seconds + time.perf_counter() - start
+            self._given([(one, failed(one.item.sample, "oom", str(error), seconds, one.item.ready))])
+
+    def _given(self, answered: Sequence[tuple[_Prepared, Prediction]]) -> None:
+        for one, prediction in answered:
+            self.answers.remember(one.job.key, prediction)
+        self._record([(stream, prediction) for one, prediction in answered for stream, _ in one.job.asking])
+
+    def _record(self, answered: Sequence[tuple[Stream, Prediction]]) -> None:
+        by_stream: dict[int, tuple[Stream, list[Prediction]]] = {}
+        for stream, prediction in answered:
+            by_stream.setdefault(id(stream), (stream, []))[1].append(prediction)
+        for stream, predictions in by_stream.values():
+            stream.ledger.append(predictions)
+        self.bar.update(len(answered))
+
+
+def _way(stream: Stream, media: Sequence[Media]) -> Hashable:
+    """Return what the decoded media of a stream depend on: images on nothing but its control."""
+    setting = stream.point.setting
+    clips = any(medium.kind == "video" for medium in media)
+    return setting.control, setting.spec.video if clips else None
+
+
+class _Alone:
+    """An engine that asks one point's own answerer."""
+
+    def __init__(self, answerer: Answerer) -> None:
+        self._answerer = answerer
+
+    def answers(self, ready: Sequence[Ready], max_new_tokens: int) -> Iterator[dict[int, Answer]]:
+        if ready:
+            yield dict(enumerate(self._answerer.answer(ready, max_new_tokens)))
+
+
+class _Known:
+    """An Answerer that tells its facts once: they read all weights."""
+
+    def __init__(self, inner: Answerer) -> None:
+        self._inner = inner
         self._facts: Config | None = None
 
     def facts(self) -> Config:
-        # asked for several times a point, and it reads all weights
         self._facts = self._facts or self._inner.facts()
         return self._facts
 
@@ -143,49 +321,4 @@ class _Counting:
         return self._inner.prepare(question)
 
     def answer(self, ready: Sequence[Ready], max_new_tokens: int) -> list[Answer]:
-        answers = self._inner.answer(ready, max_new_tokens)
-        self._bar.update(len(answers))
-        return answers
-
-
-def _controls(point: SweepPoint, samples: Sequence[Sample]) -> list[tuple[str, str, Sequence[Sample]]]:
-    """Return (control, ledger file, samples) of a point: the questions themselves, then with other media."""
-    plain = [("none", PREDICTIONS, samples)]
-    return [*plain, ("blind", BLIND, shuffle_media(samples))] if point.blind else plain
-
-
-def _fill(
-    folder: Path,
-    point: SweepPoint,
-    task: Task,
-    samples: Sequence[Sample],
-    answerer: _Counting,
-    memory: _Memory,
-    bar: tqdm,
-) -> int:
-    """Write the answers that equal plans have already given to a point's ledgers; return how many there are in all."""
-    shared = 0
-    for control, file, asked in _controls(point, samples):
-        config = run_config(task, asked, answerer.facts(), control=control)
-        with Ledger(folder / file, config) as ledger:
-            before = len(ledger.predictions)
-            known = _known(asked, point, task, memory)
-            ledger.append([prediction for name, prediction in known.items() if name not in ledger.predictions])
-            bar.update(len(ledger.predictions))
-        shared += len(known)
-        memory.resumed += before
-    return shared
-
-
-def _known(samples: Sequence[Sample], point: SweepPoint, task: Task, memory: _Memory) -> Mapping[str, Prediction]:
-    keys = {sample.id: memory.key(sample, task, point.setting) for sample in samples}
-    return {name: memory.answers[key] for name, key in keys.items() if key is not None and key in memory.answers}
-
-
-def _remember(folder: Path, point: SweepPoint, task: Task, samples: Sequence[Sample], memory: _Memory) -> None:
-    for _, file, asked in _controls(point, samples):
-        _, predictions, _ = read(folder / file)
-        for sample in asked:
-            key = memory.key(sample, task, point.setting)
-            if key is not None and predictions[sample.id].status not in FAILED:
-                memory.answers.setdefault(key, predictions[sample.id])
+        return self._inner.answer(ready, max_new_tokens)

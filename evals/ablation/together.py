@@ -1,8 +1,8 @@
 """Answer prompts of several settings of one model together: what they begin with alike is read once.
 
-The base view comes first, so the keys and values of the words before it and of its tokens are the same at every point of
-a sweep, and all that stands before a question is the same for every question about a medium. Prompts whose tokens are
-all equal are answered once.
+The base view comes first, so the keys and values of the words before it and of its tokens are the same at every point
+of a sweep, and all that stands before a question is the same for every question about a medium. Prompts whose tokens
+are all equal are answered once.
 
 Legend: B rows, L positions of a row, P positions before, S own positions, D width, H heads, K head width, N tiles, E
 encoder width.
@@ -53,9 +53,11 @@ class ReadCounts:
 class Together:
     """Answers with `model`, whatever settings the prompts were prepared by. `positions` bounds what is held at once."""
 
-    def __init__(self, model: LMM, processor: Processor, positions: int = 32768) -> None:
+    def __init__(
+        self, model: LMM, processor: Processor, positions: int = 32768, counts: ReadCounts | None = None
+    ) -> None:
         self.model, self.processor, self.positions = model, processor, positions
-        self.counts = ReadCounts()
+        self.counts = counts or ReadCounts()
 
     def answers(self, ready: Sequence[Ready], max_new_tokens: int) -> Iterator[dict[int, Answer]]:
         """Yield greedy answers by the index of their question, as many at a time as are held together.

@@ -1,6 +1,7 @@
 """What prompts have in common, as a tree: each stretch of positions that some of them share is read once.
 
-A prompt is a row of codes, one a position; equal codes up to a position mean that a language model keeps the same there.
+A prompt is a row of codes, one a position; equal codes up to a position mean that a language model keeps the same
+there.
 Pure: whole numbers in, nodes out.
 
 Legend: L positions of a row.
