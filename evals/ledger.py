@@ -7,14 +7,15 @@ kill, a crash or a full disk all of them can be read, and at most the batch in f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
 from evals.lines import LineFile, decode, read_whole
-from evals.result import Prediction
+from evals.result import FAILED, Prediction
 
 FORMAT = 1
+SIZES = "media_bytes"
 Config = Mapping[str, str | int | float | bool | None]
 
 
@@ -22,11 +23,14 @@ class Ledger:
     """The predictions of one run, open for appending by one process at a time.
 
     `config` says everything that an answer depends on; resuming with another one is a ValueError that names the keys.
+    sizes: bytes of each sample's media files when it was asked, where they were told. A sample that failed may be
+    asked again: its later line counts.
     """
 
     def __init__(self, path: Path, config: Config) -> None:
         self.path = path
         self.predictions: dict[str, Prediction] = {}
+        self.sizes: dict[str, tuple[int, ...]] = {}
         self.damaged = 0
         self._file = LineFile(path)
         try:
@@ -43,33 +47,62 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def append(self, predictions: Sequence[Prediction]) -> None:
-        """Write one line each and wait until the disk has them; an id that is already there is a ValueError."""
+    def append(self, predictions: Sequence[Prediction], sizes: Mapping[str, tuple[int, ...]] | None = None) -> None:
+        """Write one line each and wait until the disk has them; an answered id that is already there is a ValueError.
+
+        sizes: bytes of the media files, by id.
+        """
+        sizes = sizes or {}
         for prediction in predictions:
-            if prediction.id in self.predictions:
+            if not _replaces(self.predictions, prediction):
                 raise ValueError(f"{self.path}: {prediction.id} is already there")
-        self._file.append([asdict(prediction) for prediction in predictions])
+        self._file.append([_record(prediction, sizes.get(prediction.id)) for prediction in predictions])
         self.predictions.update((prediction.id, prediction) for prediction in predictions)
+        self.sizes.update(sizes)
+
+    def absorb(self, path: Path) -> None:
+        """Take over what the ledger `path` of the same config holds beyond this one, and remove it."""
+        lines = read_whole(path)
+        if lines:
+            self._take(path, _parse(path, lines))
+        path.unlink()
 
     def close(self) -> None:
         """Release the file and its lock."""
         self._file.close()
 
+    def _take(self, path: Path, content: _Content) -> None:
+        _check_config(path, content.config, self._config)
+        new = [one for one in content.predictions.values() if _replaces(self.predictions, one)]
+        self.damaged += content.damaged
+        self.append(new, {one.id: content.sizes[one.id] for one in new if one.id in content.sizes})
+
     def _load(self, config: Config) -> None:
+        self._config = config
         lines = self._file.read()
         if not lines:
             self._file.append([{"anyres_ledger": FORMAT, "config": dict(config)}])
             return
-        header, self.predictions, self.damaged = read_lines(self.path, lines)
-        _check_config(self.path, header, config)
+        content = _parse(self.path, lines)
+        self.predictions, self.sizes, self.damaged = content.predictions, content.sizes, content.damaged
+        _check_config(self.path, content.config, config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    config: Config
+    predictions: dict[str, Prediction]
+    sizes: dict[str, tuple[int, ...]]
+    damaged: int
 
 
 def read(path: Path) -> tuple[Config, dict[str, Prediction], int]:
     """Return config, predictions by id and the number of damaged lines of a ledger, without writing to it."""
-    return read_lines(path, read_whole(path))
+    content = _parse(path, read_whole(path))
+    return content.config, content.predictions, content.damaged
 
 
-def read_lines(path: Path, lines: Sequence[bytes]) -> tuple[Config, dict[str, Prediction], int]:
+def _parse(path: Path, lines: Sequence[bytes]) -> _Content:
     """Return what whole lines say; `path` is for messages. A damaged header or another format is a ValueError."""
     first, *rest = lines or [b""]
     header = decode(first)
@@ -80,15 +113,30 @@ def read_lines(path: Path, lines: Sequence[bytes]) -> tuple[Config, dict[str, Pr
     config = header["config"]
     assert isinstance(config, dict)
     predictions: dict[str, Prediction] = {}
+    sizes: dict[str, tuple[int, ...]] = {}
     damaged = 0
     for line in rest:
         record = decode(line)
         if record is None:
             damaged += 1
             continue
+        found = record.pop(SIZES, None)
         prediction = Prediction.parse(record)
-        predictions.setdefault(prediction.id, prediction)
-    return config, predictions, damaged
+        if _replaces(predictions, prediction):
+            predictions[prediction.id] = prediction
+            if isinstance(found, list):
+                sizes[prediction.id] = tuple(found)
+    return _Content(config=config, predictions=predictions, sizes=sizes, damaged=damaged)
+
+
+def _replaces(known: Mapping[str, Prediction], new: Prediction) -> bool:
+    """Return whether a line counts: the first one of an id, or one behind a failure."""
+    return new.id not in known or known[new.id].status in FAILED
+
+
+def _record(prediction: Prediction, sizes: tuple[int, ...] | None) -> dict[str, object]:
+    record = asdict(prediction)
+    return record if sizes is None else {**record, SIZES: sizes}
 
 
 def _check_config(path: Path, found: Config, asked: Config) -> None:

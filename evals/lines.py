@@ -6,7 +6,6 @@ disk all whole batches can be read. A last line without its newline is torn: it 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -15,6 +14,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+
+from evals.locks import try_lock
 
 _CRC = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
 
@@ -69,10 +70,8 @@ class LineFile:
         os.close(self._file)
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{self.path}: another process is writing to this run") from None
+        if not try_lock(self._file):
+            raise ValueError(f"{self.path}: another process is writing to this run")
 
     def _cut(self) -> None:
         """Cut off what stands behind the last newline."""
@@ -104,6 +103,9 @@ def decode(line: bytes) -> dict[str, object] | None:
 
 def _sync_folder(path: Path) -> None:
     """Wait until the folder's entry of the new file `path` is on the disk."""
+    if os.name == "nt":
+        # a folder cannot be opened there, and needs no such care
+        return
     handle = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(handle)

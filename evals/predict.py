@@ -1,117 +1,58 @@
 """Ask a model every sample that the ledger does not have yet: one decode a medium, micro-batches, nothing lost.
 
-What answers is an Answerer, four methods; this file knows no tensors. A medium that cannot be read, a question that
-does not fit and an out-of-memory error become a status of that sample; anything else stops the run, which resumes.
+What answers is an Answerer, four methods; this file knows no tensors. Questions are collected over a window and
+answered with others of their length. A medium that cannot be read, a question that does not fit and an out-of-memory
+error become a status of that sample; anything else stops the run, which resumes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from tqdm import tqdm
 
-from evals.ledger import Config, Ledger
-from evals.result import Prediction, Status
-from evals.sample import Media, Sample
+from evals.ahead import MediaFailed, Opened, media_ahead
+from evals.batches import Batching, next_rows, order
+from evals.ledger import Ledger
+from evals.protocol import Answer, Answerer, OutOfMemory, Question, Ready
+from evals.result import FAILED, Prediction, Status
+from evals.sample import Sample
 from evals.score import read_again
 from evals.task import Task
+from video.clip import VideoClip
 
+__all__ = [
+    "Answer",
+    "Answerer",
+    "Batching",
+    "Conduct",
+    "MediaFailed",
+    "OutOfMemory",
+    "Question",
+    "Ready",
+    "by_media",
+    "predict",
+]
 
-class MediaFailed(Exception):
-    """A medium that cannot be read; the message says which and why."""
-
-
-class OutOfMemory(Exception):
-    """A batch that the device's memory does not hold."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One question, its media decoded. The prompt does not mention the media; they come before it, in order."""
-
-    id: str
-    prompt: str
-    media: tuple[object, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ready:
-    """A question that is planned: what `Answerer.answer` takes, and what its plan says."""
-
-    payload: object
-    visual_tokens: int
-    text_tokens: int
-    tiles: int = 0
-    grid: str = ""
-    frames: int = 0
-    reader: str = ""
-
-    @property
-    def tokens(self) -> int:
-        """Return the length of the sequence that the LLM reads."""
-        return self.visual_tokens + self.text_tokens
+MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A text, how many tokens it was, and what it cost: its share of the batch's seconds, the batch's peak memory.
+class Conduct:
+    """How a run is conducted, beside its batches; nothing here changes an answer.
 
-    failure: why this one question has no answer, "" when it has one. prompt_tokens: length of the prompt as whoever
-    answered counted it, None where the plan's own count stands.
+    threads: media opened at a time. retry: ask samples again that failed before. done: what other processes of the run
+    have answered. check: called before each micro-batch, may raise. watch: called with what was just written down.
     """
 
-    text: str
-    tokens: int
-    failure: str = ""
-    prompt_tokens: int | None = None
-    encode_seconds: float = field(default=0.0, compare=False)
-    prefill_seconds: float = field(default=0.0, compare=False)
-    decode_seconds: float = field(default=0.0, compare=False)
-    batch: int = field(default=1, compare=False)
-    peak_mib: float | None = field(default=None, compare=False)
-
-
-class Answerer(Protocol):
-    """What can be evaluated."""
-
-    def facts(self) -> Config:
-        """Return everything that an answer depends on, for the ledger's header."""
-        ...
-
-    def open(self, media: Media) -> object:
-        """Return the decoded medium; raise MediaFailed when it cannot be read. Called from another thread."""
-        ...
-
-    def prepare(self, question: Question) -> Ready:
-        """Return the planned question; a ValueError when it cannot be asked, as when it exceeds the context."""
-        ...
-
-    def answer(self, ready: Sequence[Ready], max_new_tokens: int) -> list[Answer]:
-        """Return the greedy answers in order; raise OutOfMemory when the batch is too large for the device."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batching:
-    """Bounds of a micro-batch: samples, and positions (longest sequence times samples)."""
-
-    samples: int = 16
-    positions: int = 32768
-
-    def __post_init__(self) -> None:
-        if self.samples < 1 or self.positions < 1:
-            raise ValueError(f"batch: expected at least 1 sample and 1 position, got {self.samples}, {self.positions}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Waiting:
-    sample: Sample
-    ready: Ready
-    seconds: float
+    threads: int = 1
+    retry: bool = False
+    done: Mapping[str, Prediction] = field(default_factory=dict)
+    check: Callable[[], None] | None = None
+    watch: Callable[[Sequence[Sample], Sequence[Prediction]], None] | None = None
 
 
 def predict(
@@ -122,25 +63,26 @@ def predict(
     batching: Batching | None = None,
     progress: bool = True,
     label: str = "",
+    conduct: Conduct | None = None,
 ) -> None:
     """Answer the samples whose id is not in `ledger`, and append them to it micro-batch by micro-batch."""
-    batching = batching or Batching()
-    pending = [sample for sample in samples if sample.id not in ledger.predictions]
-    bar = tqdm(total=len(samples), initial=len(samples) - len(pending), desc=label or task.name, disable=not progress)
-    waiting: list[_Waiting] = []
-    with bar:
-        for group, opened in _opened(by_media(pending), answerer):
-            for sample in group:
-                item = _prepare(task, sample, opened, answerer)
-                if isinstance(item, Prediction):
-                    _record(ledger, [item], bar)
-                    continue
-                if waiting and not _fits([*waiting, item], batching):
-                    _record(ledger, _answer(task, waiting, answerer), bar)
-                    waiting = []
-                waiting.append(item)
-        if waiting:
-            _record(ledger, _answer(task, waiting, answerer), bar)
+    conduct, batching = conduct or Conduct(), batching or Batching()
+    pending = [sample for sample in samples if _is_open(sample, {**conduct.done, **ledger.predictions}, conduct.retry)]
+    with tqdm(
+        total=len(samples), initial=len(samples) - len(pending), desc=label or task.name, disable=not progress
+    ) as bar:
+        loop = _Loop(task, answerer, ledger, batching, conduct, bar)
+        # of the whole run, not of what is left of it: a resumed run answers in the same way
+        loop.shared = {
+            key for key, count in Counter(sample.media_key for sample in samples).items() if key and count > 1
+        }
+        groups = by_media(pending)
+        media = [group[0].media for group in groups]
+        for group, opened in zip(
+            groups, media_ahead(media, answerer.open, conduct.threads, batching.mib * MIB), strict=True
+        ):
+            loop.take(group, opened)
+        loop.finish()
 
 
 def by_media(samples: Sequence[Sample]) -> list[list[Sample]]:
@@ -151,43 +93,109 @@ def by_media(samples: Sequence[Sample]) -> list[list[Sample]]:
     return list(groups.values())
 
 
+def _is_open(sample: Sample, known: Mapping[str, Prediction], retry: bool) -> bool:
+    return sample.id not in known or (retry and known[sample.id].status in FAILED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Opened:
-    media: tuple[object, ...]
-    failure: str
+class _Waiting:
+    sample: Sample
+    ready: Ready
     seconds: float
+    group: int
+    sizes: tuple[int, ...] | None
 
 
-def _open(media: tuple[Media, ...], answerer: Answerer) -> _Opened:
-    start = time.perf_counter()
-    try:
-        decoded, failure = tuple(answerer.open(medium) for medium in media), ""
-    except MediaFailed as error:
-        decoded, failure = (), str(error)
-    return _Opened(media=decoded, failure=failure, seconds=time.perf_counter() - start)
+class _Loop:
+    """The questions that wait for a batch, and what becomes of them."""
 
+    def __init__(
+        self, task: Task, answerer: Answerer, ledger: Ledger, batching: Batching, conduct: Conduct, bar: tqdm
+    ) -> None:
+        self.task, self.answerer, self.ledger = task, answerer, ledger
+        self.batching, self.conduct, self.bar = batching, conduct, bar
+        self.shared: set[tuple[str, ...]] = set()
+        self._waiting: list[_Waiting] = []
+        self._groups = 0
 
-def _opened(groups: Sequence[list[Sample]], answerer: Answerer) -> Iterator[tuple[list[Sample], _Opened]]:
-    """Yield each group with its media; the next group's media are decoded while this one is answered."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming: Future[_Opened] | None = None
-        for index, group in enumerate(groups):
-            now = coming or pool.submit(_open, group[0].media, answerer)
-            following = groups[index + 1][0].media if index + 1 < len(groups) else None
-            opened = now.result()
-            coming = None if following is None else pool.submit(_open, following, answerer)
-            yield group, opened
+    def take(self, group: Sequence[Sample], opened: Opened) -> None:
+        """Plan the questions about some media; answer what is collected once there is enough of it."""
+        self._groups += 1
+        for sample in group:
+            item = self._prepare(sample, opened)
+            if isinstance(item, Prediction):
+                self._record([sample], [item], {sample.id: opened.sizes})
+            else:
+                self._waiting.append(item)
+            while (
+                len(self._waiting) >= self.batching.window * self.batching.samples
+                or self._held > self.batching.mib * MIB
+            ):
+                self._answer_some()
 
+    def finish(self) -> None:
+        """Answer what is left."""
+        while self._waiting:
+            self._answer_some()
 
-def _prepare(task: Task, sample: Sample, opened: _Opened, answerer: Answerer) -> _Waiting | Prediction:
-    if opened.failure:
-        return _failed(sample, "media_error", opened.failure, opened.seconds)
-    start = time.perf_counter()
-    try:
-        ready = answerer.prepare(Question(id=sample.id, prompt=task.prompt(sample), media=opened.media))
-    except ValueError as error:
-        return _failed(sample, "error", str(error), time.perf_counter() - start)
-    return _Waiting(sample=sample, ready=ready, seconds=time.perf_counter() - start)
+    @property
+    def _held(self) -> int:
+        return sum({item.group: item.ready.nbytes for item in self._waiting}.values())
+
+    def _answer_some(self) -> None:
+        rows = self._waiting
+        rows = [rows[row] for row in order([item.ready.tokens for item in rows], [item.group for item in rows])]
+        runs = next_rows(
+            [item.ready.tokens for item in rows],
+            [item.group for item in rows],
+            self.batching,
+            [item.ready.shared for item in rows],
+        )
+        for run in runs:
+            batch = rows[run.start : run.stop]
+            if self.conduct.check is not None:
+                self.conduct.check()
+            self._record(
+                [item.sample for item in batch],
+                _answer(self.task, batch, self.answerer),
+                {item.sample.id: item.sizes for item in batch},
+            )
+        self._waiting = [*rows[: runs[0].start], *rows[runs[-1].stop :]]
+
+    def _prepare(self, sample: Sample, opened: Opened) -> _Waiting | Prediction:
+        if opened.failure:
+            return _failed(sample, "media_error", opened.failure, opened.seconds)
+        start = time.perf_counter()
+        times = [medium.times_F.tolist() for medium in opened.media if isinstance(medium, VideoClip)]
+        try:
+            question = Question(
+                id=sample.id,
+                prompt=self.task.prompt_at(sample, times),
+                media=opened.media,
+                opening=self.task.opening,
+                shared=sample.media_key in self.shared,
+            )
+            ready = self.answerer.prepare(question)
+        except ValueError as error:
+            return _failed(sample, "error", str(error), time.perf_counter() - start)
+        return _Waiting(
+            sample=sample,
+            ready=ready,
+            seconds=time.perf_counter() - start,
+            group=self._groups,
+            sizes=opened.sizes,
+        )
+
+    def _record(
+        self,
+        samples: Sequence[Sample],
+        predictions: Sequence[Prediction],
+        sizes: Mapping[str, tuple[int, ...] | None],
+    ) -> None:
+        self.ledger.append(predictions, {name: size for name, size in sizes.items() if size is not None})
+        self.bar.update(len(predictions))
+        if self.conduct.watch is not None:
+            self.conduct.watch(samples, predictions)
 
 
 def _answer(task: Task, waiting: Sequence[_Waiting], answerer: Answerer) -> list[Prediction]:
@@ -241,13 +249,3 @@ def _facts(ready: Ready) -> dict[str, int | str]:
         "frames": ready.frames,
         "reader": ready.reader,
     }
-
-
-def _fits(items: Sequence[_Waiting], batching: Batching) -> bool:
-    longest = max(item.ready.tokens for item in items)
-    return len(items) <= batching.samples and longest * len(items) <= batching.positions
-
-
-def _record(ledger: Ledger, predictions: Sequence[Prediction], bar: tqdm) -> None:
-    ledger.append(predictions)
-    bar.update(len(predictions))

@@ -183,7 +183,7 @@ from evals.sample import Media, Sample
 from evals.task import Task
 
 class Toy(Task):
-    name, version, max_new_tokens, groups = "toy", "1", 4, {{}}
+    name, version, max_new_tokens = "toy", "1", 4
     def samples(self):
         return [Sample(id=f"toy/{{i}}", media=(Media(key=str(i // 3), kind="image", draw=str),), question=str(i),
                        answers=(str(i % 7),), kind="ab"[i % 2], cluster=str(i // 3)) for i in range({SAMPLES})]
