@@ -9,8 +9,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -125,6 +127,30 @@ class Endpoint:
                 self._sleep(min(_LONGEST_WAIT_S, max(wait_s, answer.wait_s)))
                 wait_s *= 2
         raise EndpointDown(f"{failure} ({self.spec.retries + 1} attempts)")
+
+    def chat_all(
+        self, conversations: Iterable[Sequence[Mapping[str, object]]], max_tokens: int, workers: int
+    ) -> Iterator[tuple[int, Chat | RequestFailed]]:
+        """Yield each conversation's place and its answer or failure, as they come; `workers` are under way at a time.
+
+        A conversation is taken when its turn comes. Raises EndpointRefused when no request can be answered.
+        """
+        coming = enumerate(conversations)
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            under_way: dict[Future[Chat | RequestFailed], int] = {}
+            while True:
+                for place, messages in islice(coming, workers - len(under_way)):
+                    under_way[pool.submit(self._tried, messages, max_tokens)] = place
+                if not under_way:
+                    return
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    yield under_way.pop(future), future.result()
+
+    def _tried(self, messages: Sequence[Mapping[str, object]], max_tokens: int) -> Chat | RequestFailed:
+        try:
+            return self.chat(messages, max_tokens)
+        except RequestFailed as error:
+            return error
 
     def _once(self, content: bytes) -> dict[str, object] | _Passing:
         """Return the body of an answer, or what may pass; raise what does not."""
