@@ -1,38 +1,65 @@
-"""The Answerer for a model of this project: decode, plan, encode each distinct tile once, generate greedily."""
+"""The Answerer for a model of this project: decode, plan, encode each distinct tile once, generate greedily.
+
+What several questions have in common, everything up to the last visual token, is read once by the language model.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
 
-from anyres.decode import MediaError as ImageError
-from anyres.decode import open_image
 from anyres.grid import GridSpec
+from anyres.plan import VisualPlan
+from evals.decoders import Decoders
+from evals.decoding import decode
 from evals.feature_cache import CachedEncoder
 from evals.fingerprint import digest_tensor, fingerprint
+from evals.finite import Finite
 from evals.ledger import Config
-from evals.predict import Answer, MediaFailed, OutOfMemory, Question, Ready
+from evals.protocol import Answer, OutOfMemory, Question, Ready
 from evals.sample import Media
 from evals.stopwatch import Stopwatch
-from models.example import Example, Turn
+from models.example import PLACEHOLDER, Example, Turn
+from models.joined import can_go_on, go_on
 from models.lmm import LMM
+from models.prefix import Prefix
 from models.processor import Prepared, Processor
 from models.prompt.template import place_media
 from video.clip import VideoClip, VideoSpec
-from video.errors import MediaError as VideoError
-from video.reader import Backend, load_clip
+from video.reader import Backend
 
 if TYPE_CHECKING:
     from models.example import Medium
 
 
+# what an allocator of main memory says
+_NO_MEMORY = ("not enough memory", "can't allocate memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Held:
+    """What the language model keeps of some media, and of whose."""
+
+    pixels_NCHW: torch.Tensor
+    plans: tuple[VisualPlan, ...]
+    ids: tuple[int, ...]
+    prefix: Prefix
+
+    def is_of(self, prepared: Prepared, length: int) -> bool:
+        same = self.pixels_NCHW is prepared.pixels_NCHW and self.plans is prepared.plans
+        return same and self.ids == prepared.prompt.ids[:length]
+
+
 class LmmAnswerer:
-    """Answers with `model`; grid and video replace the model's own settings, `reader` picks the video backend."""
+    """Answers with `model`; grid and video replace the model's own settings, `reader` picks the video backend.
+
+    decoders: processes to decode files in, None for this one. share: read what questions on the same media have in
+    common once. finite: stop with evals.protocol.NotFinite where the model's logits are NaN or infinite.
+    """
 
     def __init__(
         self,
@@ -42,11 +69,16 @@ class LmmAnswerer:
         grid: GridSpec | None = None,
         video: VideoSpec | None = None,
         reader: Backend = "auto",
+        decoders: Decoders | None = None,
+        share: bool = True,
+        finite: bool = True,
     ) -> None:
         self.model, self.processor = model, processor
-        self.grid, self.video, self.reader = grid, video, reader
+        self.grid, self.video, self.reader, self.decoders = grid, video, reader, decoders
+        self.share, self.finite = share and can_go_on(model), finite
         # the media asked about last, rendered: questions come grouped by their media
         self._last: tuple[tuple[object, ...], Prepared] | None = None
+        self._held: list[_Held] = []
 
     def facts(self) -> Config:
         """Return the model's spec and weights, the effective grid and video settings, device and dtype, flat."""
@@ -75,24 +107,19 @@ class LmmAnswerer:
 
     def open(self, media: Media) -> Medium:
         """Return an upright image, or the frames that the video settings ask for."""
-        if media.draw is not None:
-            drawn = media.draw()
-            if not isinstance(drawn, Image.Image | VideoClip):
-                raise TypeError(f"{media.key}: drew a {type(drawn).__name__}, expected an image or a clip")
-            return drawn
-        assert media.path is not None
-        try:
-            if media.kind == "image":
-                return open_image(media.path)
-            return load_clip(media.path, self.video or self.processor.spec.video, self.reader)
-        except (ImageError, VideoError) as error:
-            raise MediaFailed(str(error)) from error
+        video = self.video or self.processor.spec.video
+        if self.decoders is None or media.path is None:
+            return decode(media, video, self.reader)
+        return self.decoders.decode(media, video, self.reader)
 
     def prepare(self, question: Question) -> Ready:
-        """Return the question planned and rendered: its media first, one placeholder a line, then the prompt."""
-        text = place_media(question.prompt, len(question.media))
+        """Return the question planned and rendered; without placeholders its media come first, one a line."""
+        text = question.prompt
+        if PLACEHOLDER not in text:
+            text = place_media(text, len(question.media))
         media: tuple[Medium, ...] = question.media  # type: ignore[assignment]
-        example = Example(id=question.id, media=media, turns=(Turn(role="user", text=text),))
+        turns = (Turn(role="user", text=text),)
+        example = Example(id=question.id, media=media, turns=turns, opening=question.opening)
         if self._last is not None and self._last[0] is question.media:
             prepared = self.processor.reprompt(self._last[1], example)
         else:
@@ -107,31 +134,66 @@ class LmmAnswerer:
             grid=" ".join(_layout(prepared, index) for index, m in enumerate(media) if not isinstance(m, VideoClip)),
             frames=sum(len(clip.frames_FHWC) for clip in clips),
             reader="; ".join(dict.fromkeys(clip.reader for clip in clips)),
+            nbytes=prepared.pixels_NCHW.nbytes,
+            shared=self.share and question.shared and prepared.num_visual > 0,
         )
 
     def answer(self, ready: Sequence[Ready], max_new_tokens: int) -> list[Answer]:
         """Return one greedy answer each; its tokens count a stop string of several tokens, but not a stop id."""
-        prepared: list[Prepared] = [item.payload for item in ready]  # type: ignore[misc]
+        ids: dict[int, list[int]] = {}
         try:
-            batch = self.processor.collate(prepared).to(self.model.device)
-            with Stopwatch(self.model) as watch:
-                ids_BL = self.model.generate(
-                    batch, max_new_tokens, stop_ids=self.processor.stop_ids, stopped=self.processor.stopper()
-                ).tolist()
+            with Stopwatch(self.model) as watch, Finite(self.model, self.finite):
+                for shared, one_by_one in ((False, self._together), (True, self._behind)):
+                    rows = [row for row, item in enumerate(ready) if item.shared == shared]
+                    if rows:
+                        prepared: list[Prepared] = [ready[row].payload for row in rows]  # type: ignore[misc]
+                        ids.update(zip(rows, one_by_one(prepared, max_new_tokens), strict=True))
         except torch.OutOfMemoryError as error:
+            self._held = []
+            raise OutOfMemory(str(error)) from error
+        except RuntimeError as error:
+            if not any(words in str(error) for words in _NO_MEMORY):
+                raise
+            self._held = []
             raise OutOfMemory(str(error)) from error
         return [
             Answer(
-                text=self.processor.decode(ids_L),
-                tokens=len(self.processor.written(ids_L)),
+                text=self.processor.decode(ids[row]),
+                tokens=len(self.processor.written(ids[row])),
                 encode_seconds=watch.encode / len(ready),
                 prefill_seconds=watch.prefill / len(ready),
                 decode_seconds=watch.decode / len(ready),
                 batch=len(ready),
                 peak_mib=watch.peak_mib,
             )
-            for ids_L in ids_BL
+            for row in range(len(ready))
         ]
+
+    def _together(self, prepared: Sequence[Prepared], max_new_tokens: int) -> list[list[int]]:
+        """Return new ids of questions in one batch."""
+        batch = self.processor.collate(prepared).to(self.model.device)
+        stop_ids, stopped = self.processor.stop_ids, self.processor.stopper()
+        return self.model.generate(batch, max_new_tokens, stop_ids=stop_ids, stopped=stopped).tolist()
+
+    def _behind(self, prepared: Sequence[Prepared], max_new_tokens: int) -> list[list[int]]:
+        """Return new ids of questions that go on behind their media, each of which is read once."""
+        prefixes = [self._prefix(one) for one in prepared]
+        # the next batch may go on with the last one's
+        self._held = [held for held in self._held if held.prefix is prefixes[-1]]
+        rests = [one.prompt.ids[prefix.length :] for one, prefix in zip(prepared, prefixes, strict=True)]
+        stop_ids, stopped = self.processor.stop_ids, self.processor.stopper()
+        return go_on(self.model, prefixes, rests, max_new_tokens, stop_ids=stop_ids, stopped=stopped).tolist()
+
+    def _prefix(self, prepared: Prepared) -> Prefix:
+        """Return what the language model keeps of a prompt up to its last visual token."""
+        length = 1 + max(place for place, visual in enumerate(prepared.prompt.visual) if visual >= 0)
+        for held in self._held:
+            if held.is_of(prepared, length):
+                return held.prefix
+        prefix = self.model.prefix(self.processor.collate([prepared]).to(self.model.device), length=length)
+        ids = prepared.prompt.ids[:length]
+        self._held.append(_Held(pixels_NCHW=prepared.pixels_NCHW, plans=prepared.plans, ids=ids, prefix=prefix))
+        return prefix
 
 
 def flatten(data: object, prefix: str = "") -> dict[str, str | int | float | bool | None]:

@@ -14,6 +14,10 @@ class OutOfMemory(Exception):
     """A batch that the device's memory does not hold."""
 
 
+class NotFinite(Exception):
+    """A model whose logits are NaN or infinite: its words mean nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """One question, its media decoded.

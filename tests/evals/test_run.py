@@ -145,7 +145,7 @@ def test_bad_media_are_counted(tiny: Tiny, task: Folder, tmp_path: Path) -> None
 
 
 def test_prompts_that_do_not_fit_or_hold_placeholders_are_errors(tiny: Tiny, task: Folder, tmp_path: Path) -> None:
-    record = {"media": "2.png", "question": "is this an <image> ?", "answer": "yes"}
+    record = {"media": "2.png", "question": "is this <image> an <image> ?", "answer": "yes"}
     task.file.write_text(json.dumps(record) + "\n" + json.dumps({**record, "question": "what " * 300}))
     result = evaluate(task, *tiny, tmp_path / "run", progress=False)
     assert [item.prediction.status for item in result.samples] == ["error", "error"]
