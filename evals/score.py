@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evals.judge.form import JudgeFailure, Verdict
+from evals.judge.form import JudgeFailure, JudgeForm, Verdict
 from evals.metrics.verdicts import verdict_figures
 from evals.result import FAILED, UNJUDGED, Prediction, Result, Row, Scored
 from evals.sample import Sample
@@ -41,16 +41,20 @@ def score(
     secret = sum(not sample.answers for sample in samples)
     samples = [sample for sample in samples if sample.answers]
     scored = score_samples(task, samples, predictions, verdicts)
+    form = _form(task, samples)
+    assists = form is not None and form.unparsed_only
     blind_scored = None
-    if blind is not None and (verdicts is None or blind_verdicts is not None or _assists(task)):
+    # answers that only a judge scores are not comparable with ones that it has not seen
+    if blind is not None and (verdicts is None or blind_verdicts is not None or assists):
         blind_scored = score_samples(task, samples, blind, blind_verdicts)
     notes = tuple(_notes(scored))
     if secret:
         notes = (f"{secret} of {secret + len(samples)} samples have no public answer and are in no row", *notes)
-    if verdicts is None and task.judge is not None and not _assists(task):
-        notes = (f"not judged: scored by the task's own comparison, in [0, 1], not by {task.judge.name}", *notes)
-    top = _top(task, verdicts)
-    figures = (*task.figures, *verdict_figures(scored, _assists(task) and verdicts is not None))
+    if verdicts is None and form is not None and not assists:
+        notes = (f"not judged: scored by the task's own comparison, in [0, 1], not by {form.name}", *notes)
+    top = _top(task, samples, verdicts)
+    helped = verdicts is not None and any(form.unparsed_only for form in _forms(task, samples))
+    figures = (*task.figures, *verdict_figures(scored, top, helped))
     return Result(
         task=task.name,
         version=task.version,
@@ -96,19 +100,21 @@ def score_samples(
     missing = [sample.id for sample in samples if sample.id not in predictions]
     if missing:
         raise ValueError(f"{task.name}: {len(missing)} of {len(samples)} samples have no prediction, as {missing[0]}")
-    ordered = sorted(samples, key=lambda sample: sample.id)
-    return tuple(_scored(task, sample, predictions[sample.id], verdicts) for sample in ordered)
+    ordered, top = sorted(samples, key=lambda sample: sample.id), _top(task, samples, verdicts)
+    return tuple(_scored(task, sample, predictions[sample.id], verdicts, top) for sample in ordered)
 
 
-def _scored(task: Task, sample: Sample, prediction: Prediction, verdicts: Verdicts | None) -> Scored:
+def _scored(task: Task, sample: Sample, prediction: Prediction, verdicts: Verdicts | None, top: float) -> Scored:
     prediction = read_again(task, sample, prediction)
-    value, verdict, top = 0.0, None, _top(task, verdicts)
+    form, value, verdict = task.judge_of(sample), 0.0, None
+    assists = form is not None and form.unparsed_only
     found = None if verdicts is None else verdicts.get(sample.id)
     if isinstance(found, Verdict) and prediction.status not in FAILED:
         verdict = found
-    if verdict is not None and not _assists(task):
+    failed = isinstance(found, JudgeFailure) or (found is None and verdicts is not None and form is not None)
+    if verdict is not None and not assists:
         value = float(verdict.score)
-    elif _needs_verdict(task, prediction, verdicts):
+    elif failed and not assists and prediction.status == "ok":
         detail = found.detail if isinstance(found, JudgeFailure) else "the judge was not asked"
         prediction = replace(prediction, status=UNJUDGED, detail=detail)
     elif prediction.status == "ok":
@@ -128,21 +134,22 @@ def _scored(task: Task, sample: Sample, prediction: Prediction, verdicts: Verdic
     )
 
 
-def _needs_verdict(task: Task, prediction: Prediction, verdicts: Verdicts | None) -> bool:
-    """Tell whether only a judge can score an answer: not one that failed, nor an empty one."""
-    return verdicts is not None and prediction.status == "ok" and not _assists(task)
+def _form(task: Task, samples: Sequence[Sample]) -> JudgeForm | None:
+    """Return the form of the first sample that a judge scores, else of the first that it helps to read."""
+    forms = _forms(task, samples)
+    return next((form for form in forms if not form.unparsed_only), forms[0] if forms else None)
 
 
-def _assists(task: Task) -> bool:
-    """Tell whether the judge only reads what the task's parser does not."""
-    return task.judge is not None and task.judge.unparsed_only
+def _forms(task: Task, samples: Sequence[Sample]) -> list[JudgeForm]:
+    return [form for sample in samples if (form := task.judge_of(sample)) is not None]
 
 
-def _top(task: Task, verdicts: Verdicts | None) -> float:
+def _top(task: Task, samples: Sequence[Sample], verdicts: Verdicts | None) -> float:
     """Return the best score; without a judge's verdicts the task's own comparison gives at most 1."""
-    if task.judge is None:
+    form = _form(task, samples)
+    if form is None:
         return task.top
-    return 1.0 if verdicts is None or _assists(task) else task.judge.top
+    return 1.0 if verdicts is None or form.unparsed_only else form.top
 
 
 def _invalid(scored: Sequence[Scored], most: float) -> str:

@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from evals.result import Scored
 
 
-def verdict_figures(samples: Sequence[Scored], unparsed_only: bool) -> tuple[Figure, ...]:
-    """Return the figures that the verdicts of `samples` allow.
+def verdict_figures(samples: Sequence[Scored], top: float, helped: bool) -> tuple[Figure, ...]:
+    """Return the figures that the verdicts of `samples` allow; `top` is the best score.
 
-    unparsed_only: the judge read answers that the task's parser did not; the rows stay without it.
+    helped: a judge read some answers that the task's parser did not; the rows stay without its help.
     """
     verdicts = [item.verdict for item in samples if item.verdict is not None]
     figures = []
-    if unparsed_only:
+    if helped:
         figures.append(Figure.of_sums("accuracy with judge", _with_judge, _ratio))
-    elif any(verdict.correct is not None for verdict in verdicts):
+    # with a top of 1 the score says the same
+    if top != 1 and any(verdict.correct is not None for verdict in verdicts):
         figures.append(Figure.of_sums("judged correct", _correct, _ratio))
     if any(verdict.reference is not None for verdict in verdicts):
         figures.append(Figure.of_sums("relative score", _relative, lambda sums: 100 * _ratio(sums), unit="%"))
