@@ -15,10 +15,22 @@ if TYPE_CHECKING:
     from models.example import Medium
 
 Encoding = Literal["png", "jpeg"]
+Part = dict[str, object]
 
 
-def user_message(text: str, media: Sequence[Medium], encoding: Encoding = "png") -> dict[str, object]:
-    """Return the message: a clip is its frames in order. png keeps every pixel, jpeg (quality 95) is smaller.
+def encode_media(media: Sequence[Medium], encoding: Encoding = "png") -> list[list[Part]]:
+    """Return each medium's parts of a message: a clip is its frames in order.
+
+    png keeps every pixel, jpeg (quality 95) is smaller.
+    """
+    return [
+        [{"type": "image_url", "image_url": {"url": data_url(image, encoding)}} for image in pictures(medium)]
+        for medium in media
+    ]
+
+
+def user_message(text: str, media: Sequence[Sequence[Part]]) -> dict[str, object]:
+    """Return the message of a question about encoded media.
 
     Without "<image>" in the text the media come first; a ValueError for another number of them than of media.
     """
@@ -29,12 +41,11 @@ def user_message(text: str, media: Sequence[Medium], encoding: Encoding = "png")
         pieces = [*[""] * len(media), text]
     if len(pieces) != len(media) + 1:
         raise ValueError(f"{len(pieces) - 1} placeholders {PLACEHOLDER} for {len(media)} media")
-    content: list[dict[str, object]] = []
-    for index, piece in enumerate(pieces):
+    content: list[Part] = []
+    for piece, parts in zip(pieces, [*media, []], strict=True):
         if piece.strip("\n"):
             content.append({"type": "text", "text": piece.strip("\n")})
-        if index < len(media):
-            content += [_part(image, encoding) for image in pictures(media[index])]
+        content += parts
     return {"role": "user", "content": content}
 
 
@@ -43,10 +54,6 @@ def pictures(medium: Medium) -> list[Image.Image]:
     if isinstance(medium, Image.Image):
         return [medium]
     return [Image.fromarray(frame_HWC) for frame_HWC in medium.frames_FHWC]
-
-
-def _part(image: Image.Image, encoding: Encoding) -> dict[str, object]:
-    return {"type": "image_url", "image_url": {"url": data_url(image, encoding)}}
 
 
 def data_url(image: Image.Image, encoding: Encoding) -> str:

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from evals.ahead import MediaFailed
+from evals.decoding import decode
 from evals.endpoint import Chat, Endpoint, EndpointDown, EndpointRefused, RequestFailed
 from evals.judge.judge import JudgeQuestion, JudgeReply, JudgeStopped
 from evals.ledger import Config
-from evals.messages import Encoding, user_message
-from evals.predict import MediaFailed
-from evals.sample import Media
-from models.example import Medium
+from evals.messages import Encoding, encode_media, user_message
+from video.clip import VideoSpec
 
 # so many questions in a row without any answer end the judging: the endpoint is gone
 PATIENCE = 8
+# what is shown of a clip
+SHOWN = VideoSpec(policy="uniform", num_frames=8)
 
 
 class RemoteJudge:
-    """Asks `endpoint`, `workers` questions at a time. open: how the media of a question are decoded."""
+    """Asks `endpoint`, `workers` questions at a time. Clips that a form shows are the frames of `SHOWN`."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        open_media: Callable[[Media], Medium],
-        max_tokens: int,
-        workers: int,
-        encoding: Encoding = "png",
-    ) -> None:
-        self.endpoint, self.open_media, self.encoding = endpoint, open_media, encoding
+    def __init__(self, endpoint: Endpoint, max_tokens: int, workers: int, encoding: Encoding = "png") -> None:
+        self.endpoint, self.encoding = endpoint, encoding
         self.max_tokens, self.workers = max_tokens, workers
 
     def facts(self) -> Config:
-        """Return address, model, temperature, seed and the limit of a reply."""
-        return {"judge": "endpoint", **self.endpoint.spec.facts, "max_tokens": self.max_tokens}
+        """Return address, model, temperature, seed, the limit of a reply, and how media are shown."""
+        shown = {"encoding": self.encoding, "frames": SHOWN.num_frames}
+        return {"judge": "endpoint", **self.endpoint.spec.facts, "max_tokens": self.max_tokens, **shown}
 
     def ask(self, questions: Sequence[JudgeQuestion]) -> Iterator[tuple[JudgeQuestion, JudgeReply]]:
         """Yield each question with its reply, as they come."""
@@ -55,8 +51,8 @@ class RemoteJudge:
         """Yield the messages of each question, and note it in `asked`; one whose media cannot be read is `unseen`."""
         for question in questions:
             try:
-                media = [self.open_media(medium) for medium in question.media]
-                message = user_message(question.text, media, self.encoding)
+                media = [decode(medium, SHOWN) for medium in question.media]
+                message = user_message(question.text, encode_media(media, self.encoding))
             except (MediaFailed, ValueError) as error:
                 unseen.append((question, JudgeReply(text=None, detail=str(error))))
                 continue
