@@ -110,6 +110,7 @@ def measure(
 ) -> "tuple[SweepRun, SweepOutput]":
     """Return the answers of a sweep, its ledgers in `folder`, and what its tables and its section of a report say."""
     from evals.ablation.examples import gallery
+    from evals.ablation.known import known_of
     from evals.ablation.output import describe
 
     config = points[0].config
@@ -118,7 +119,9 @@ def measure(
     shown = None
     if all(point.task is task for point in points):
         shown = gallery(done.points, task.name, choose(task, config.limit), points[0].setting.spec.encoder.tile_px)
-    return done, describe(config.ablation, cells, done, baseline(config.ablation), intro, shown)
+    tasks = {id(point.task): point.task for point in points}.values()
+    known = known_of(sample for task in tasks for sample in choose(task, config.limit))
+    return done, describe(config.ablation, cells, done, baseline(config.ablation), intro, shown, known)
 
 
 def answer(

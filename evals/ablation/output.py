@@ -1,4 +1,4 @@
-"""Write a sweep's folder: the table in three formats, the figures, the record and the report."""
+"""Write a sweep's folder: tables in every format, the figures, the record and the report."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evals.ablation import long, pairs, strata
+from evals.ablation.analysis import Analysis, analyse, fronts_json
 from evals.ablation.axes import Ablation, Cell
-from evals.ablation.formats import to_csv, to_json, to_markdown
-from evals.ablation.report import Block, Definitions, Gallery, Paragraph, Section, page
+from evals.ablation.figures import Drawn, draw, draw_strata
+from evals.ablation.formats import to_csv, to_json, to_latex, to_markdown
+from evals.ablation.known import Known
+from evals.ablation.report import Block, Definitions, Gallery, Heading, Paragraph, Section, page
 from evals.ablation.runner import SweepRun
-from evals.ablation.summary import Drawn, cards, draw, finding, how_to_read, notes, table_block
-from evals.ablation.table import SweepRow, build_table
+from evals.ablation.summary import (
+    cards,
+    cost_block,
+    finding,
+    fronts_text,
+    how_to_read,
+    notes,
+    pairs_block,
+    strata_block,
+    table_block,
+)
+from evals.ablation.table import SweepRow
 
 Record = Mapping[str, str]
 EXAMPLES = "The first sample of each task, not selected: the picture, the same squashed to one tile, and every answer."
@@ -21,12 +35,18 @@ EXAMPLES = "The first sample of each task, not selected: the picture, the same s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOutput:
-    """A measured sweep with its rows, figures and the section of the report that tells it."""
+    """A measured sweep: what its answers tell, its figures, and the section of the report that tells it."""
 
     name: str
-    rows: tuple[SweepRow, ...]
+    title: str
+    analysis: Analysis
     drawn: tuple[Drawn, ...]
     section: Section
+
+    @property
+    def rows(self) -> tuple[SweepRow, ...]:
+        """Return the rows of the table."""
+        return self.analysis.rows
 
 
 def describe(
@@ -36,38 +56,44 @@ def describe(
     baseline: str,
     intro: str = "",
     examples: Gallery | None = None,
+    known: Mapping[str, Known] | None = None,
 ) -> SweepOutput:
-    """Return the rows of a sweep and its section: question, finding, figures, examples, table and notes."""
-    rows = build_table(run.points, baseline)
-    if not rows:
-        nothing = Paragraph(text="No samples: nothing was measured.", kind="note")
-        return SweepOutput(
-            name=ablation.name, rows=(), drawn=(), section=Section(title=ablation.title, blocks=(nothing,))
-        )
-    drawn = draw(rows, cells, ablation.name, ablation.title, ablation.axes[0].name)
-    own = {p.setting: [note for result in p.results.values() for note in result.notes] for p in run.points}
+    """Return the results of a sweep and its section: question, finding, figures, costs, strata, examples and tables.
+
+    known: what is known of each sample's media, by id; without it there are no strata by size, shape or length.
+    """
+    analysis = analyse(run.points, baseline, known or {})
+    drawn: list[Drawn] = []
     blocks: list[Block] = [Paragraph(text=text) for text in (ablation.question, intro) if text]
-    blocks += [Paragraph(text=finding(rows), kind="lead"), cards(rows)]
-    blocks += [figure.picture for figure in drawn]
-    if examples is not None and examples.items:
-        blocks += [Paragraph(text=EXAMPLES, kind="note"), examples]
-    blocks += [
-        table_block(rows, "Each difference is to the row marked baseline that has the same samples."),
-        *notes(rows, own),
-    ]
+    if not analysis.rows:
+        blocks.append(Paragraph(text="No samples: nothing was measured.", kind="note"))
+    else:
+        drawn = draw(analysis, cells, ablation.name, ablation.title, [axis.name for axis in ablation.axes])
+        apart = draw_strata(analysis, ablation.name, ablation.title)
+        own = {p.setting: [note for result in p.results.values() for note in result.notes] for p in run.points}
+        blocks += _told(analysis, drawn, apart, examples, own)
+        drawn += apart
     section = Section(title=ablation.title, blocks=tuple(blocks))
-    return SweepOutput(name=ablation.name, rows=rows, drawn=tuple(drawn), section=section)
+    return SweepOutput(name=ablation.name, title=ablation.title, analysis=analysis, drawn=tuple(drawn), section=section)
 
 
 def write_tables(folder: Path, output: SweepOutput, name: str = "table") -> None:
-    """Write NAME.csv, NAME.md, NAME.json and the figures under plots/."""
-    write(folder / f"{name}.csv", to_csv(output.rows))
-    write(folder / f"{name}.md", to_markdown(output.rows))
-    write(folder / f"{name}.json", to_json(output.rows))
+    """Write NAME.csv, .md, .tex and .json, the long table, pairs, fronts and strata, and the figures under plots/."""
+    analysis, before = output.analysis, "" if name == "table" else f"{name}-"
+    write(folder / f"{name}.csv", to_csv(analysis.rows))
+    write(folder / f"{name}.md", to_markdown(analysis.rows))
+    write(folder / f"{name}.tex", to_latex(analysis.rows, output.title, output.name))
+    write(folder / f"{name}.json", to_json(analysis.rows))
+    write(folder / f"{before}samples.csv", long.to_csv(analysis.answers))
+    long.write_parquet(analysis.answers, folder / f"{before}samples.parquet")
+    write(folder / f"{before}pairs.csv", pairs.to_csv(analysis.pairs))
+    write(folder / f"{before}pareto.json", fronts_json(analysis.fronts))
+    write(folder / f"{before}strata.csv", strata.to_csv([row for _, rows in analysis.strata for row in rows]))
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     for figure in output.drawn:
         (folder / "plots" / f"{figure.name}.png").write_bytes(figure.png)
         (folder / "plots" / f"{figure.name}.svg").write_bytes(figure.svg)
+        (folder / "plots" / f"{figure.name}.pdf").write_bytes(figure.pdf)
 
 
 def write_report(folder: Path, title: str, subtitle: str, outputs: Sequence[SweepOutput], record: Record) -> Path:
@@ -88,3 +114,31 @@ def write(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text)
     part.replace(path)
+
+
+def _told(
+    analysis: Analysis,
+    drawn: Sequence[Drawn],
+    apart: Sequence[Drawn],
+    examples: Gallery | None,
+    own: Mapping[str, Sequence[str]],
+) -> list[Block]:
+    rows = analysis.rows
+    blocks: list[Block] = [Paragraph(text=finding(rows), kind="lead"), cards(rows)]
+    blocks += [figure.picture for figure in drawn]
+    blocks += [
+        Heading(text="Scores"),
+        table_block(rows, "Each difference is to the row marked baseline that has the same samples."),
+        *notes(rows, own),
+        *pairs_block(analysis),
+        Heading(text="What it costs"),
+        cost_block(rows),
+        *fronts_text(analysis.fronts),
+    ]
+    if apart:
+        blocks.append(Heading(text="Where it matters"))
+        for (split, parts), figure in zip(analysis.strata, apart, strict=True):
+            blocks += [figure.picture, strata_block(split, parts)]
+    if examples is not None and examples.items:
+        blocks += [Heading(text="Examples"), Paragraph(text=EXAMPLES, kind="note"), examples]
+    return blocks

@@ -1,10 +1,10 @@
-"""The figures of a sweep, drawn with matplotlib: accuracy against tokens, and accuracy of each task by setting."""
+"""The figures of a sweep, drawn with matplotlib: style and files, accuracy against a cost, accuracy by setting."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator, PercentFormatter
 
 from evals.ablation.pareto import pareto_front
 from evals.ablation.table import SweepRow
@@ -28,6 +28,7 @@ LONG_NAMES = 24
 STYLE = {
     "font.size": 10,
     "font.family": "sans-serif",
+    "text.color": INK,
     "axes.edgecolor": SOFT,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -45,6 +46,7 @@ STYLE = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "legend.frameon": False,
+    "pdf.fonttype": 42,
     "svg.fonttype": "path",
     "svg.hashsalt": "anyres",
 }
@@ -59,22 +61,31 @@ class Series:
     rows: tuple[SweepRow, ...]
 
 
-def accuracy_against_tokens(series: Sequence[Series], title: str) -> Figure:
-    """Return accuracy with 95 % intervals against visual tokens (log scale), the Pareto front drawn through.
+def accuracy_against(
+    series: Sequence[Series],
+    label: str,
+    cost_of: Callable[[SweepRow], float | None],
+    marked: Sequence[tuple[str, str]] = (),
+) -> Figure:
+    """Return accuracy with 95 % intervals against a cost (log scale), the Pareto front drawn through.
 
-    series: rows of one task; those without measured tokens are left out. One series has its settings named at the
-    points, several have a colour each.
+    series: rows of one task; those without the cost are left out. One series has its settings named at the points,
+    several have a colour each. marked: settings to ring, and the words to write at them.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
-        rows = [row for line in series for row in line.rows if row.tokens]
-        if rows:
-            _draw_front(axes, rows)
-            for index, line in enumerate(series):
-                _draw_points(axes, line, COLORS[index % len(COLORS)], named=len(series) == 1)
-            _draw_floor(axes, rows)
-        axes.set(xlabel="visual tokens a sample (log scale)", ylabel="accuracy", ylim=(0, 1.04), title=title)
+        figure, axes = plt.subplots(figsize=(7.2, 4.3), layout="constrained")
+        lines = [_costed(line, cost_of) for line in series]
+        lines = [line for line in lines if line.rows]
+        if lines:
+            _draw_front(axes, lines, cost_of)
+            for index, line in enumerate(lines):
+                _draw_points(axes, line, cost_of, index, named=len(lines) == 1)
+            _draw_marks(axes, lines, cost_of, marked)
+            _draw_floor(axes, lines, cost_of)
+        axes.set(xlabel=f"{label} (log scale)", ylabel="accuracy")
         _percent(axes)
+        if lines:
+            _legend_below(figure, axes)
     return figure
 
 
@@ -93,14 +104,18 @@ def by_task(panels: Sequence[tuple[str, Sequence[Series]]], xlabel: str, columns
         for axes in grid[:, 0]:
             axes.set_ylabel("accuracy")
         figure.supxlabel(xlabel, fontsize=10, color=INK)
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
+        _legend_below(figure, grid[0, 0])
     return figure
 
 
 def to_svg(figure: Figure) -> bytes:
     """Return the figure as SVG, the same bytes for the same data."""
     return _saved(figure, "svg", metadata={"Date": None})
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """Return the figure as PDF with its text as text, the same bytes for the same data."""
+    return _saved(figure, "pdf", metadata={"CreationDate": None})
 
 
 def to_png(figure: Figure, dpi: int = 160) -> bytes:
@@ -120,38 +135,84 @@ def _saved(figure: Figure, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-def _draw_front(axes: Axes, rows: Sequence[SweepRow]) -> None:
-    tokens = [float(row.tokens or 0) for row in rows]
-    front = pareto_front(tokens, [row.accuracy for row in rows])
-    places, heights = [tokens[i] for i in front], [rows[i].accuracy for i in front]
-    axes.plot(places, heights, color=SOFT, alpha=0.45, lw=4, solid_capstyle="round", label="Pareto front")
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, max(1, len(labels))), fontsize=9)
 
 
-def _draw_points(axes: Axes, line: Series, color: str, named: bool) -> None:
-    shown = [(name, row) for name, row in zip(line.names, line.rows, strict=True) if row.tokens]
-    places = [float(row.tokens or 0) for _, row in shown]
-    heights = [row.accuracy for _, row in shown]
-    bars = _bars([row for _, row in shown])
+def _costed(line: Series, cost_of: Callable[[SweepRow], float | None]) -> Series:
+    kept = [(name, row) for name, row in zip(line.names, line.rows, strict=True) if cost_of(row)]
+    return Series(label=line.label, names=tuple(n for n, _ in kept), rows=tuple(r for _, r in kept))
+
+
+def _cost(row: SweepRow, cost_of: Callable[[SweepRow], float | None]) -> float:
+    return float(cost_of(row) or 0)
+
+
+def _draw_front(axes: Axes, lines: Sequence[Series], cost_of: Callable[[SweepRow], float | None]) -> None:
+    rows = [row for line in lines for row in line.rows]
+    costs = [_cost(row, cost_of) for row in rows]
+    front = pareto_front(costs, [row.accuracy for row in rows])
+    places, heights = [costs[i] for i in front], [rows[i].accuracy for i in front]
+    axes.plot(places, heights, color=SOFT, alpha=0.4, lw=5, solid_capstyle="round", label="Pareto front")
+    axes.fill_between(places, [rows[i].low for i in front], [rows[i].high for i in front], color=SOFT, alpha=0.12, lw=0)
+
+
+def _draw_points(
+    axes: Axes, line: Series, cost_of: Callable[[SweepRow], float | None], index: int, named: bool
+) -> None:
+    places = [_cost(row, cost_of) for row in line.rows]
+    heights = [row.accuracy for row in line.rows]
+    color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
     label = None if named else line.label
-    axes.errorbar(places, heights, yerr=bars, fmt="o", color=color, ms=6, capsize=3, lw=1.4, label=label)
-    for place, height, (name, _) in zip(places, heights, shown, strict=True):
+    bars = _bars(line.rows)
+    axes.errorbar(places, heights, yerr=bars, fmt=marker, color=color, ms=6, capsize=3, lw=1.4, label=label)
+    for place, height, name in zip(places, heights, line.names, strict=True):
         if named:
             at = (place, height)
             axes.annotate(name, at, xytext=(8, -12), textcoords="offset points", fontsize=9, color=INK)
 
 
-def _draw_floor(axes: Axes, rows: Sequence[SweepRow]) -> None:
+def _draw_marks(
+    axes: Axes,
+    lines: Sequence[Series],
+    cost_of: Callable[[SweepRow], float | None],
+    marked: Sequence[tuple[str, str]],
+) -> None:
+    rows = {row.setting: row for line in lines for row in line.rows}
+    words: dict[str, list[str]] = {}
+    for setting, word in marked:
+        words.setdefault(setting, []).append(word)
+    for setting, told in words.items():
+        if setting in rows:
+            at = (_cost(rows[setting], cost_of), rows[setting].accuracy)
+            axes.plot(*at, marker="o", ms=14, mfc="none", mec=INK, mew=1.3, ls="none")
+            place = {"xytext": (-10, 9), "textcoords": "offset points", "ha": "right"}
+            axes.annotate("\n".join(told), at, fontsize=8.5, color=INK, **place)
+
+
+def _draw_floor(axes: Axes, lines: Sequence[Series], cost_of: Callable[[SweepRow], float | None]) -> None:
+    rows = [row for line in lines for row in line.rows]
     axes.axhline(rows[0].majority, color=SOFT, ls="--", lw=1.2, label="majority")
     blind = [row.blind for row in rows if row.blind is not None]
     if blind:
         axes.axhline(sum(blind) / len(blind), color=SOFT, ls=":", lw=1.4, label="blind (mean)")
-    tokens = sorted({float(row.tokens or 0) for row in rows})
+    costs = sorted({_cost(row, cost_of) for row in rows})
+    room = max(1.25, (costs[-1] / costs[0]) ** 0.12)
     axes.set_xscale("log", base=2)
-    axes.set_xlim(tokens[0] / 1.3, tokens[-1] * 1.5)
-    axes.set_xticks(tokens)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_xlim(costs[0] / room, costs[-1] * room)
+    shown = [costs[0]]
+    for cost in costs[1:]:
+        # names of ticks need room on a log scale
+        if math.log(cost / shown[-1]) > 0.09 * math.log(costs[-1] * room * room / costs[0]):
+            shown.append(cost)
+    axes.set_xticks(shown)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 20 else f"{value:.3g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="best")
+    lowest = min([rows[0].majority, *blind, *(row.low for row in rows)])
+    highest = max(row.high for row in rows)
+    axes.set_ylim(max(-0.01, lowest - 0.06), min(1.04, highest + 0.06))
 
 
 def _panel(axes: Axes, name: str, series: Sequence[Series]) -> None:

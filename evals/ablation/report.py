@@ -6,10 +6,14 @@ This file knows blocks and HTML, not sweeps; evals.ablation.summary fills it.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
+
+from evals.ablation.inline import inline_svg
+from evals.ablation.look import CSS, SCRIPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +26,7 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A figure with its caption; `data` is SVG or PNG, put into the page itself."""
+    """A figure with its caption; `data` is SVG of matplotlib or PNG, put into the page itself."""
 
     data: bytes
     format: Literal["svg+xml", "png"]
@@ -32,7 +36,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table of text cells. `left` columns are set flush left, the others right; `strong` rows are bold."""
+    """A table of text cells. `left` columns are set flush left, the others right; `strong` rows are bold.
+
+    signed: columns whose cells are coloured where their interval is all above or all below 0. Pressing a heading sorts
+    the rows. `name` says what the table is to a reader who does not see it.
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -40,6 +48,8 @@ class Table:
     left: int = 1
     strong: frozenset[int] = frozenset()
     rules: frozenset[int] = frozenset()
+    signed: frozenset[int] = frozenset()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +85,22 @@ class Gallery:
     items: tuple[Example, ...]
 
 
-Block = Paragraph | Picture | Table | Figures | Definitions | Gallery
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """Blocks under a line that opens with a click."""
+
+    title: str
+    blocks: tuple[Paragraph | Picture | Table | Definitions, ...]
+
+
+Block = Paragraph | Picture | Table | Figures | Definitions | Gallery | Heading | Folded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,30 +112,49 @@ class Section:
     folded: bool = False
 
 
+# nothing is fetched, whatever the page holds
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
 def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """Return the whole HTML document, ASCII, without links to anything outside."""
-    body = "\n".join(_section(section) for section in sections)
+    names = [_anchor(section.title, index) for index, section in enumerate(sections)]
+    links = "".join(f'<a href="#{n}">{escape(s.title)}</a>' for n, s in zip(names, sections, strict=True))
+    body = "\n".join(_section(section, name) for section, name in zip(sections, names, strict=True))
     html = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
-        f"<style>{CSS}</style>\n</head>\n<body>\n<main>\n<header><h1>{escape(title)}</h1>\n"
-        f"<p class=subtitle>{escape(subtitle)}</p></header>\n{body}\n</main>\n</body>\n</html>\n"
+        f'<link rel="icon" href="data:,">\n<style>{CSS}</style>\n</head>\n<body>\n'
+        f'<a class="skip" href="#main">Skip to the results</a>\n'
+        f'<header><h1>{escape(title)}</h1>\n<p class="subtitle">{escape(subtitle)}</p></header>\n'
+        f'<nav aria-label="Sections"><div>{links}</div></nav>\n<main id="main">\n{body}\n</main>\n'
+        f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
     return html.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
-def _section(section: Section) -> str:
-    inner = "\n".join(_block(block) for block in section.blocks)
+def _anchor(title: str, index: int) -> str:
+    return f"s{index}-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _section(section: Section, name: str) -> str:
+    inner = "\n".join(_block(block, f"{name}-{index}") for index, block in enumerate(section.blocks))
     if section.folded:
-        return f"<details><summary>{escape(section.title)}</summary>\n{inner}\n</details>"
-    return f"<section>\n<h2>{escape(section.title)}</h2>\n{inner}\n</section>"
+        return f'<details id="{name}"><summary><h2>{escape(section.title)}</h2></summary>\n{inner}\n</details>'
+    return f'<section id="{name}">\n<h2>{escape(section.title)}</h2>\n{inner}\n</section>'
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, name: str) -> str:
     if isinstance(block, Paragraph):
         return f'<p class="{block.kind}">{escape(block.text)}</p>'
+    if isinstance(block, Heading):
+        return f"<h3>{escape(block.text)}</h3>"
+    if isinstance(block, Folded):
+        inner = "\n".join(_block(one, f"{name}-{index}") for index, one in enumerate(block.blocks))
+        return f"<details><summary><h3>{escape(block.title)}</h3></summary>\n{inner}\n</details>"
     if isinstance(block, Picture):
-        return _picture(block)
+        return _picture(block, name)
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Figures):
@@ -139,72 +183,38 @@ def _example(example: Example) -> str:
     )
 
 
-def _picture(picture: Picture) -> str:
-    data = base64.b64encode(picture.data).decode("ascii")
-    source = f"data:image/{picture.format};base64,{data}"
-    return (
-        f'<figure><img src="{source}" alt="{escape(picture.alt, quote=True)}">'
-        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
-    )
+def _picture(picture: Picture, name: str) -> str:
+    if picture.format == "svg+xml":
+        # focusable: on a narrow screen it scrolls, by keys too
+        inner = f'<div class="plot" tabindex="0">{inline_svg(picture.data, name, picture.alt)}</div>'
+    else:
+        data = base64.b64encode(picture.data).decode("ascii")
+        inner = f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt, quote=True)}">'
+    return f"<figure>{inner}<figcaption>{escape(picture.caption)}</figcaption></figure>"
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th{_side(i, table)}>{escape(cell)}</th>" for i, cell in enumerate(table.head))
+    head = "".join(
+        f'<th scope="col"{_classes(column, "", table)}><button type="button">{escape(cell)}</button></th>'
+        for column, cell in enumerate(table.head)
+    )
     lines = []
     for index, row in enumerate(table.rows):
         names = [n for n, there in (("strong", index in table.strong), ("rule", index in table.rules)) if there]
-        cells = "".join(f"<td{_side(i, table)}>{escape(cell)}</td>" for i, cell in enumerate(row))
+        cells = "".join(f"<td{_classes(i, cell, table)}>{escape(cell)}</td>" for i, cell in enumerate(row))
         lines.append(f'<tr class="{" ".join(names)}">{cells}</tr>' if names else f"<tr>{cells}</tr>")
-    caption = f"<p class=caption>{escape(table.caption)}</p>" if table.caption else ""
+    caption = f'<p class="caption">{escape(table.caption)}</p>' if table.caption else ""
     body = "\n".join(lines)
+    label = escape(table.name or table.caption or " and ".join(table.head[:2]), quote=True)
     return (
-        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>{caption}'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table class="sortable">\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>{caption}"
     )
 
 
-def _side(column: int, table: Table) -> str:
-    return ' class="left"' if column < table.left else ""
-
-
-CSS = """
-:root { --ink: #1f2933; --soft: #616e7c; --line: #e4e7eb; --tint: #f5f7fa; --accent: #0072b2; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #fff; color: var(--ink); -webkit-font-smoothing: antialiased;
-  font: 16px/1.55 -apple-system, "Segoe UI", Inter, Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 1160px; margin: 0 auto; padding: 56px 28px 96px; }
-header { border-bottom: 1px solid var(--line); padding-bottom: 20px; margin-bottom: 8px; }
-h1 { font-size: 30px; line-height: 1.2; letter-spacing: -.015em; margin: 0 0 6px; }
-h2 { font-size: 20px; letter-spacing: -.01em; margin: 48px 0 10px; }
-.subtitle { color: var(--soft); margin: 0; }
-p { margin: 10px 0; max-width: 78ch; }
-p.lead { font-size: 18px; line-height: 1.5; }
-p.note { border-left: 3px solid var(--line); padding: 2px 0 2px 14px; color: var(--soft); font-size: 14.5px; }
-.figures { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0 8px; }
-.figures div { flex: 1 1 150px; background: var(--tint); border-radius: 8px; padding: 14px 18px; }
-.figures b { display: block; font-size: 26px; font-weight: 600; letter-spacing: -.02em;
-  font-variant-numeric: tabular-nums; }
-.figures span { color: var(--soft); font-size: 13.5px; }
-figure { margin: 22px 0; }
-figure img { display: block; max-width: 100%; height: auto; }
-figcaption, p.caption { color: var(--soft); font-size: 14px; margin-top: 6px; max-width: 90ch; }
-.scroll { overflow-x: auto; margin: 18px 0 4px; }
-table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; width: 100%; }
-th { color: var(--soft); font-weight: 600; font-size: 12.5px; border-bottom: 1.5px solid var(--ink); }
-th, td { padding: 5px 8px; text-align: right; white-space: nowrap; }
-td { border-bottom: 1px solid var(--line); }
-.left { text-align: left; }
-tr.strong td { font-weight: 600; background: var(--tint); }
-tr.rule td { border-top: 1.5px solid #cbd2d9; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(228px, 1fr)); gap: 20px; margin: 18px 0; }
-.gallery > div { border: 1px solid var(--line); border-radius: 8px; padding: 12px; }
-.pair { display: flex; gap: 8px; align-items: flex-end; }
-.pair img { image-rendering: pixelated; border: 1px solid var(--line); min-width: 0; }
-.pair img { width: calc(50% - 4px); }
-.gallery td.left { white-space: normal; }
-.yes::after { content: " \\2713"; color: #009e73; } .no::after { content: " \\2717"; color: #d55e00; }
-details { margin-top: 28px; border-top: 1px solid var(--line); padding-top: 12px; }
-summary { cursor: pointer; font-weight: 600; font-size: 17px; }
-dl { display: grid; grid-template-columns: minmax(130px, max-content) 1fr; gap: 6px 22px; font-size: 14.5px; }
-dt { font-weight: 600; } dd { margin: 0; color: var(--soft); overflow-wrap: anywhere; }
-@media print { main { padding: 0; max-width: none; } details { display: block; } }
-"""
+def _classes(column: int, cell: str, table: Table) -> str:
+    names = ["left"] * (column < table.left)
+    ends = re.search(r"\[([+-][\d.]+), ([+-][\d.]+)\]", cell) if column in table.signed else None
+    if ends is not None and (float(ends[1]) > 0 or float(ends[2]) < 0):
+        names.append("up" if float(ends[1]) > 0 else "down")
+    return f' class="{" ".join(names)}"' if names else ""

@@ -89,7 +89,7 @@ def strata(
             for point in same
             if sum(split.part_of.get(name) == part for name in ids) >= FEWEST
         ]
-        if len({row.part for row in rows}) > 1:
+        if len({row.part for row in rows}) > 1 and len(same) > 1:
             told.append((split, _adjusted(rows)))
     return tuple(told)
 

@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
-from evals.ablation import plots
-from evals.ablation.axes import Cell
-from evals.ablation.formats import p_text
-from evals.ablation.report import Block, Definitions, Figures, Paragraph, Picture, Section, Table
+from evals.ablation.analysis import Analysis, Front
+from evals.ablation.formats import both, number, p_text
+from evals.ablation.report import Block, Definitions, Figures, Folded, Paragraph, Section, Table
+from evals.ablation.rows import is_sum, overall
+from evals.ablation.strata import Split, Stratum
 from evals.ablation.table import SweepRow
-from evals.score import ALL, MEAN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """One figure of a sweep in both formats, under the name of its file."""
-
-    name: str
-    svg: bytes
-    png: bytes
-    caption: str
-    alt: str
-
-    @property
-    def picture(self) -> Picture:
-        """Return the figure as a block of a report."""
-        return Picture(data=self.svg, format="svg+xml", caption=self.caption, alt=self.alt)
-
 
 HEAD = (
-    "task", "setting", "n", "accuracy [95 %]", "difference [95 %]", "p (Holm)", "majority", "blind", "tokens", "GFLOP",
-    "ms", "unp./fail",
+    "task", "setting", "n", "accuracy [95 %]", "difference [95 %]", "p (Holm)", "+/-", "MDE", "majority", "blind",
+    "unp./fail",
 )  # fmt: skip
-
-
-def overall(rows: Sequence[SweepRow]) -> list[SweepRow]:
-    """Return the rows that sum a sweep up: the mean over kinds, else all samples, one a setting."""
-    names = [row.task for row in rows]
-    name = next((task for task in (MEAN, ALL) if task in names), names[-1] if names else "")
-    return [row for row in rows if row.task == name]
-
-
-def kinds(rows: Sequence[SweepRow]) -> list[str]:
-    """Return the tasks that are not sums of others, in order; "all" when there is nothing else."""
-    single = [task for task in dict.fromkeys(row.task for row in rows) if task.rsplit("/", 1)[-1] not in (MEAN, ALL)]
-    return single or [ALL]
+COST_HEAD = (
+    "setting", "tokens", "median", "p95", "tiles", "enc. GFLOP", "LLM GFLOP", "TTFT p50/p95", "latency p50/p95",
+    "samples/s", "peak MiB", "features MiB",
+)  # fmt: skip
+PAIR_HEAD = ("setting", "against", "difference [95 %]", "p (BH)", "+/-", "same within margin, p (BH)")
+COST_WORDS = {"tokens": "visual tokens", "tflops": "FLOPs", "latency": "latency"}
 
 
 def finding(rows: Sequence[SweepRow]) -> str:
@@ -81,50 +56,75 @@ def cards(rows: Sequence[SweepRow], most: int = 6) -> Figures:
     return Figures(items=tuple((f"{100 * row.accuracy:.1f}%", f"{row.setting}{_tokens(row, ', ')}") for row in shown))
 
 
-def draw(rows: Sequence[SweepRow], cells: Sequence[Cell], name: str, title: str, axis: str) -> list[Drawn]:
-    """Return the figures of a sweep. `axis` names what the first axis of the cells varies."""
-    drawn: list[Drawn] = []
-    pooled = overall(rows)
-    # settings with other samples do not lie on one curve, and two points are none
-    if len({row.tokens for row in pooled}) > 2 and len({row.baseline for row in pooled}) == 1:
-        drawn.append(
-            _drawn(
-                plots.accuracy_against_tokens(_series(pooled, cells), title),
-                f"{name}-tokens",
-                "Accuracy over all tasks against visual tokens, with 95 % intervals. Settings below the front are "
-                "beaten by one that costs no more.",
-                f"{title}: accuracy against visual tokens",
-            )
-        )
-    panels = [(task, _series([row for row in rows if row.task == task], cells)) for task in [*kinds(rows)]]
-    if len(panels) > 1:
-        panels.append((pooled[0].task, _series(pooled, cells)))
-    drawn.append(
-        _drawn(
-            plots.by_task(panels, axis),
-            f"{name}-tasks",
-            "Accuracy of each task with 95 % intervals. Dashed: always giving the commonest answer. Dotted: the same "
-            "questions with another sample's picture, where it was measured.",
-            f"{title}: accuracy of each task",
-        )
-    )
-    return drawn
-
-
 def table_block(rows: Sequence[SweepRow], caption: str) -> Table:
-    """Return the whole table as a block; the rows that sum up are set off."""
-    # what sums up comes first
+    """Return the scores of the table as a block; the rows that sum up come first and are set off."""
     names = dict.fromkeys([row.task for row in overall(rows)] + [row.task for row in rows])
     rows = [row for name in names for row in rows if row.task == name]
-    strong = frozenset(index for index, row in enumerate(rows) if row.task.rsplit("/", 1)[-1] in (MEAN, ALL))
+    strong = frozenset(index for index, row in enumerate(rows) if is_sum(row.task))
     rules = frozenset(index for index, row in enumerate(rows) if index and rows[index - 1].task != row.task)
-    return Table(head=HEAD, rows=tuple(map(_cells, rows)), caption=caption, left=2, strong=strong, rules=rules)
+    cells = tuple(map(_cells, rows))
+    return Table(
+        head=HEAD, rows=cells, caption=caption, left=2, strong=strong, rules=rules, signed=frozenset({4}), name="Scores"
+    )
+
+
+def cost_block(rows: Sequence[SweepRow]) -> Table:
+    """Return what each setting costs a sample, as a block."""
+    return Table(
+        head=COST_HEAD,
+        rows=tuple(map(_cost_cells, overall(rows))),
+        caption="What a sample costs, measured; times in ms, of the batch that a sample was answered in.",
+        name="Costs",
+    )
+
+
+def fronts_text(fronts: Sequence[Front]) -> list[Paragraph]:
+    """Return which settings are worth their cost, in a sentence or two a cost."""
+    return [Paragraph(text=_front_text(front)) for front in fronts]
+
+
+def pairs_block(analysis: Analysis) -> list[Block]:
+    """Return every setting against every other one, folded; nothing where there is only one pair."""
+    if len(analysis.pairs) < 2:
+        return []
+    margin = 100 * analysis.pairs[0].margin
+    rows = tuple(
+        (
+            pair.new,
+            pair.base,
+            f"{pair.difference:+.3f} [{pair.low:+.3f}, {pair.high:+.3f}]",
+            p_text(pair.p_bh),
+            f"{pair.wins}/{pair.losses}",
+            p_text(pair.p_equal),
+        )
+        for pair in analysis.pairs
+    )
+    caption = (
+        "Adjusted by Benjamini and Hochberg's method over all pairs. The last column tests whether two settings are "
+        f"less than {margin:g} points apart: only a small value there says that they are equal."
+    )
+    table = Table(head=PAIR_HEAD, rows=rows, caption=caption, left=2, signed=frozenset({2}), name="All pairs")
+    return [Folded(title=f"Every setting against every other ({len(rows)} pairs)", blocks=(table,))]
+
+
+def strata_block(split: Split, rows: Sequence[Stratum]) -> Folded:
+    """Return the numbers of a split of the samples, folded."""
+    head = ("part", "setting", "n", "accuracy [95 %]", "difference [95 %]", "p (Holm)")
+    table = Table(
+        head=head,
+        rows=tuple(map(_stratum_cells, rows)),
+        left=2,
+        rules=frozenset(index for index, row in enumerate(rows) if index and rows[index - 1].part != row.part),
+        signed=frozenset({4}),
+        name=f"By {split.dimension}",
+    )
+    return Folded(title=f"Numbers by {split.dimension}", blocks=(table,))
 
 
 def notes(rows: Sequence[SweepRow], more: Mapping[str, Sequence[str]]) -> list[Block]:
     """Return what a reader must know before believing the numbers; `more` holds each setting's own notes."""
     found: list[str] = []
-    poor = [row for row in rows if row.low <= row.majority and row.task.rsplit("/", 1)[-1] not in (MEAN, ALL)]
+    poor = [row for row in rows if row.low <= row.majority and not is_sum(row.task)]
     if poor:
         settings: dict[str, list[str]] = {}
         for row in poor:
@@ -144,66 +144,99 @@ def how_to_read() -> Section:
 
 
 DEFINITIONS = {
-    "accuracy [95 %]": "Share of all n samples answered rightly; failed and unparsed ones count as wrong. Wilson's "
-    "interval; for the mean over tasks at the effective sample size of its clustered standard error.",
+    "accuracy [95 %]": "The mean score over all n samples; failed and unparsed ones count as wrong. Wilson's interval; "
+    "for the mean over tasks at the effective sample size of its clustered standard error.",
     "mean": "The unweighted mean over the tasks.",
     "difference [95 %]": "Accuracy minus the baseline setting's, on the same samples, with a t interval from the "
-    "standard error clustered by image or clip.",
+    "standard error clustered by image or clip. Coloured where the interval excludes 0.",
     "p (Holm)": "Two-sided paired test against the baseline: McNemar's mid-p for one task, a clustered t test for "
     "means. Adjusted by Holm's method over all single tasks, and separately over the rows that sum up.",
+    "+/-": "Samples on which only this setting, or only the baseline, is right (or scores more).",
+    "MDE": "The smallest true difference that these samples show with 80 % power: 2.8 clustered standard errors. A "
+    "smaller one may be real and not seen.",
+    "same within margin": "Two one-sided t tests that two settings differ by less than the margin. Only this supports "
+    "'no loss'; a large p of a difference does not.",
     "majority": "The accuracy of always giving the commonest right answer of the task.",
     "blind": "The accuracy when every question is asked with another sample's picture or clip.",
-    "tokens": "Visual tokens a sample, measured in the sequence that the language model read.",
-    "GFLOP": "Encoder, projector and prefill of one sample, from its measured lengths, as if nothing were shared.",
-    "ms": "Measured wall time a sample. Tiles already encoded for an earlier setting cost nothing again.",
+    "tokens": "Visual tokens a sample, measured in the sequence that the language model read: mean, median, 95th "
+    "percentile.",
+    "GFLOP": "Of one sample, from its measured lengths, as if nothing were shared: the encoder; projector and prefill.",
+    "TTFT, latency": "Wall time of the batch that a sample was answered in, to its first token and to its last, with "
+    "nothing but the model counted. A tile that an earlier setting encoded costs nothing again.",
+    "features MiB": "The encoder's features of one sample on a disk, in the model's own dtype.",
     "unp./fail": "Answers in which nothing could be read; samples whose picture or clip could not be.",
 }
 
 
 def _cells(row: SweepRow) -> tuple[str, ...]:
-    against = row.difference is not None and row.difference_low is not None and row.difference_high is not None
     return (
         row.task,
         row.setting,
         str(row.n),
         f"{row.accuracy:.3f} [{row.low:.3f}, {row.high:.3f}]",
-        f"{row.difference:+.3f} [{row.difference_low:+.3f}, {row.difference_high:+.3f}]" if against else "baseline",
+        _difference(row.difference, row.difference_low, row.difference_high),
         p_text(row.p_holm),
+        "" if row.difference is None else f"{row.wins}/{row.losses}",
+        number(row.mde, "{:.3f}", ""),
         f"{row.majority:.3f}",
-        "-" if row.blind is None else f"{row.blind:.3f}",
-        "-" if row.tokens is None else f"{row.tokens:.0f}",
-        "-" if row.tflops is None else f"{1000 * row.tflops:.3g}",
-        "-" if row.seconds is None else f"{1000 * row.seconds:.0f}",
+        number(row.blind, "{:.3f}"),
         f"{row.unparsed}/{row.failed}",
     )
 
 
-def _series(rows: Sequence[SweepRow], cells: Sequence[Cell]) -> list[plots.Series]:
-    # the first axis runs along x; what the others say names a line
-    labels = {cell.setting: cell.labels for cell in cells}
-    short = _short([cell.labels[0] for cell in cells])
-    lines: dict[str, list[SweepRow]] = {}
-    for row in rows:
-        lines.setdefault(", ".join(labels[row.setting][1:]), []).append(row)
-    return [
-        plots.Series(
-            label=name or "accuracy", names=tuple(short[labels[row.setting][0]] for row in line), rows=tuple(line)
+def _cost_cells(row: SweepRow) -> tuple[str, ...]:
+    return (
+        row.setting,
+        number(row.tokens, "{:,.1f}"),
+        number(row.tokens_median, "{:,.0f}"),
+        number(row.tokens_p95, "{:,.0f}"),
+        number(row.tiles, "{:.1f}"),
+        number(row.encoder_tflops, "{:,.3g}", scale=1000),
+        number(row.llm_tflops, "{:,.3g}", scale=1000),
+        both(row.ttft_p50, row.ttft_p95),
+        both(row.latency_p50, row.latency_p95),
+        number(row.samples_per_second, "{:.3g}"),
+        number(row.peak_mib, "{:,.0f}"),
+        number(row.features_mib, "{:.3g}"),
+    )
+
+
+def _stratum_cells(row: Stratum) -> tuple[str, ...]:
+    return (
+        row.part,
+        row.setting,
+        str(row.n),
+        f"{row.accuracy:.3f} [{number(row.low, '{:.3f}')}, {number(row.high, '{:.3f}')}]",
+        _difference(row.difference, row.difference_low, row.difference_high),
+        p_text(row.p_holm),
+    )
+
+
+def _difference(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return "baseline"
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _front_text(front: Front) -> str:
+    margin = f"{100 * front.margin:g} {'point' if front.margin == 0.01 else 'points'}"
+    words = [f"By {COST_WORDS[front.cost]}: on the front {_list(front.front)}."]
+    if set(front.statistical) != set(front.front):
+        words.append(f"Not shown to be matched within {margin} by a cheaper one: {_list(front.statistical)}.")
+    if front.knee is not None:
+        words.append(f"The front bends most at {front.knee}.")
+    if front.cheapest is not None:
+        words.append(
+            f"The cheapest setting shown to be within {margin} of the best ({front.best}) is {front.cheapest}, "
+            f"p {_p(front.p)}."
         )
-        for name, line in lines.items()
-    ]
+    else:
+        words.append(f"No cheaper setting is shown to be within {margin} of the best, {front.best}.")
+    return " ".join(words)
 
 
-def _short(labels: Sequence[str]) -> dict[str, str]:
-    """Return each label without a last word that all of them share: "4 frames", "8 frames" become "4", "8"."""
-    last = {label.rsplit(" ", 1)[-1] for label in labels}
-    shared = len(last) == 1 and all(" " in label for label in labels)
-    return {label: label.rsplit(" ", 1)[0] if shared else label for label in labels}
-
-
-def _drawn(figure: plots.Figure, name: str, caption: str, alt: str) -> Drawn:
-    drawn = Drawn(name=name, svg=plots.to_svg(figure), png=plots.to_png(figure), caption=caption, alt=alt)
-    plots.close(figure)
-    return drawn
+def _list(names: Sequence[str]) -> str:
+    return "; ".join(names)
 
 
 def _side_by_side(rows: Sequence[SweepRow]) -> str:

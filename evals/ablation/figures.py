@@ -1,0 +1,178 @@
+"""Choose and draw the figures of a sweep, each in every format that people need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evals.ablation import maps, plots
+from evals.ablation.analysis import COSTS, Analysis, CostAxis, Front
+from evals.ablation.axes import Cell
+from evals.ablation.report import Picture
+from evals.ablation.rows import kinds, overall
+from evals.ablation.strata import Split, Stratum
+from evals.ablation.table import SweepRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """One figure of a sweep in every format, under the name of its file."""
+
+    name: str
+    svg: bytes
+    png: bytes
+    pdf: bytes
+    caption: str
+    alt: str
+
+    @property
+    def picture(self) -> Picture:
+        """Return the figure as a block of a report."""
+        return Picture(data=self.svg, format="svg+xml", caption=self.caption, alt=self.alt)
+
+
+def draw(analysis: Analysis, cells: Sequence[Cell], name: str, title: str, axes: Sequence[str]) -> list[Drawn]:
+    """Return the figures that the rows are enough for. axes: what each axis of the cells varies."""
+    rows = analysis.rows
+    pooled = overall(rows)
+    drawn = _against_costs(analysis, pooled, cells, name, title)
+    if len(axes) == 2:
+        drawn += _heat(pooled, cells, name, title, axes)
+    panels = [(task, _series([row for row in rows if row.task == task], cells)) for task in kinds(rows)]
+    if len(panels) > 1:
+        panels.append((pooled[0].task, _series(pooled, cells)))
+    drawn.append(
+        _drawn(
+            plots.by_task(panels, axes[0]),
+            f"{name}-tasks",
+            "Accuracy of each task with 95 % intervals. Dashed: always giving the commonest answer. Dotted: the same "
+            "questions with another sample's picture, where it was measured.",
+            f"{title}: accuracy of each task, {_told(pooled)}",
+        )
+    )
+    drawn += _flips(analysis, pooled, name, title)
+    return drawn
+
+
+def draw_strata(analysis: Analysis, name: str, title: str) -> list[Drawn]:
+    """Return a figure a split: the difference to the baseline in each part of the samples."""
+    return [_stratum(split, rows, name, title) for split, rows in analysis.strata]
+
+
+def _against_costs(
+    analysis: Analysis, pooled: Sequence[SweepRow], cells: Sequence[Cell], name: str, title: str
+) -> list[Drawn]:
+    # settings with other samples do not lie on one curve, and two points are none
+    if len({row.baseline for row in pooled}) > 1:
+        return []
+    fronts = {front.cost: front for front in analysis.fronts if front.task == pooled[0].task}
+    axes = [axis for axis in COSTS if axis.name in ("tokens", "latency")]
+    drawn = []
+    for axis in axes:
+        if len({cost for row in pooled if (cost := axis.of(row))}) > 2:
+            drawn.append(_against(axis, fronts.get(axis.name), _series(pooled, cells), name, title))
+    return drawn
+
+
+def _against(axis: CostAxis, front: Front | None, series: Sequence[plots.Series], name: str, title: str) -> Drawn:
+    marked = []
+    if front is not None and front.knee is not None:
+        marked.append((front.knee, "knee"))
+    if front is not None and front.cheapest is not None:
+        marked.append((front.cheapest, f"cheapest within {100 * front.margin:g} points"))
+    told = "; ".join(f"{row.setting} {100 * row.accuracy:.1f} %" for line in series for row in line.rows)
+    return _drawn(
+        plots.accuracy_against(series, axis.label, axis.of, marked),
+        f"{name}-{axis.name}",
+        f"Accuracy over all tasks against {axis.label}, with 95 % intervals. The broad line is the Pareto front: a "
+        "setting below it is beaten by one that costs no more.",
+        f"{title}: accuracy against {axis.label}: {told}",
+    )
+
+
+def _heat(pooled: Sequence[SweepRow], cells: Sequence[Cell], name: str, title: str, axes: Sequence[str]) -> list[Drawn]:
+    labels = {cell.setting: cell.labels for cell in cells}
+    down, across = (list(dict.fromkeys(cell.labels[axis] for cell in cells)) for axis in (0, 1))
+    if min(len(down), len(across)) < 2 or len({row.baseline for row in pooled}) > 1:
+        return []
+    places = [(down.index(labels[row.setting][0]), across.index(labels[row.setting][1])) for row in pooled]
+    return [
+        _drawn(
+            maps.heat_map(pooled, places, (down, across), (axes[0], axes[1])),
+            f"{name}-map",
+            f"Accuracy over all tasks by {axes[0]} and {axes[1]}, with the visual tokens measured. Dashed lines, where "
+            "tokens vary both ways, join places of equal tokens: along one of them only their use differs.",
+            f"{title}: map of accuracy by {axes[0]} and {axes[1]}, {_told(pooled)}",
+        )
+    ]
+
+
+def _flips(analysis: Analysis, pooled: Sequence[SweepRow], name: str, title: str) -> list[Drawn]:
+    right = analysis.both_right.get(pooled[0].task, {})
+    rows = [row for row in pooled if row.difference is not None and row.baseline == analysis.baseline]
+    if not rows:
+        return []
+    told = "; ".join(f"{row.setting} +{row.wins} -{row.losses}" for row in rows)
+    return [
+        _drawn(
+            maps.flips(rows, [right.get(row.setting, 0) for row in rows]),
+            f"{name}-flips",
+            f"What changes against {analysis.baseline}, sample by sample. Equal scores may hide many flips: only the "
+            "samples that flip say which setting is better.",
+            f"{title}: samples won and lost against {analysis.baseline}: {told}",
+        )
+    ]
+
+
+def _stratum(split: Split, rows: Sequence[Stratum], name: str, title: str) -> Drawn:
+    more = {row.setting for row in rows if row.difference is not None}
+    shown = f" The first {maps.MOST_SETTINGS} settings." if len(more) > maps.MOST_SETTINGS else ""
+    return _drawn(
+        maps.by_stratum(split, rows),
+        f"{name}-by-{_file(split.dimension)}",
+        f"Difference to the baseline by {split.dimension}, on the same samples, with 95 % intervals.{shown}",
+        f"{title}: difference by {split.dimension}",
+    )
+
+
+def _series(rows: Sequence[SweepRow], cells: Sequence[Cell]) -> list[plots.Series]:
+    # the first axis runs along x; what the others say names a line
+    labels = {cell.setting: cell.labels for cell in cells}
+    short = _short([cell.labels[0] for cell in cells])
+    lines: dict[str, list[SweepRow]] = {}
+    for row in rows:
+        lines.setdefault(", ".join(labels[row.setting][1:]), []).append(row)
+    return [
+        plots.Series(
+            label=name or "accuracy", names=tuple(short[labels[row.setting][0]] for row in line), rows=tuple(line)
+        )
+        for name, line in lines.items()
+    ]
+
+
+def _short(labels: Sequence[str]) -> dict[str, str]:
+    """Return each label without a last word that all of them share: "4 frames", "8 frames" become "4", "8"."""
+    last = {label.rsplit(" ", 1)[-1] for label in labels}
+    shared = len(last) == 1 and all(" " in label for label in labels)
+    return {label: label.rsplit(" ", 1)[0] if shared else label for label in labels}
+
+
+def _told(rows: Sequence[SweepRow]) -> str:
+    return "; ".join(f"{row.setting} {100 * row.accuracy:.1f} %" for row in rows)
+
+
+def _file(words: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in words.lower())
+
+
+def _drawn(figure: plots.Figure, name: str, caption: str, alt: str) -> Drawn:
+    made = Drawn(
+        name=name,
+        svg=plots.to_svg(figure),
+        png=plots.to_png(figure),
+        pdf=plots.to_pdf(figure),
+        caption=caption,
+        alt=alt,
+    )
+    plots.close(figure)
+    return made
