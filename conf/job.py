@@ -73,7 +73,12 @@ def run_job(job: Job, env: Mapping[str, str] | None = None, stop: Event | None =
             stderr=complained,
             start_new_session=True,
         )
-        code = _wait(process, stop)
+        try:
+            code = _wait(process, stop)
+        except BaseException:
+            # a launcher's worker that is cancelled takes its job with it
+            _interrupt(process)
+            raise
     return Finished(
         name=job.name,
         code=code,
@@ -91,20 +96,22 @@ def name_jobs(words_of_jobs: Sequence[Sequence[str]]) -> list[str]:
 
 def _wait(process: "subprocess.Popen[bytes]", stop: Event | None) -> int:
     """Return the exit status; 128 + signal where one ended the process, as a shell tells it."""
-    deadline = None
-    while True:
-        try:
-            code = process.wait(_LOOK_S)
-        except subprocess.TimeoutExpired:
-            if stop is None or not stop.is_set():
-                continue
-            if deadline is None:
-                process.send_signal(signal.SIGINT)
-                deadline = time.monotonic() + _GRACE_S
-            elif time.monotonic() > deadline:
-                process.kill()
-            continue
-        return code if code >= 0 else 128 - code
+    while process.poll() is None:
+        if stop is not None and stop.wait(_LOOK_S):
+            _interrupt(process)
+        elif stop is None:
+            process.wait()
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _interrupt(process: "subprocess.Popen[bytes]") -> None:
+    """End a job as Ctrl-C does, which leaves a whole ledger; by force when it takes too long."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _last_line(text: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from anyres.grid import GridSpec
 from anyres.plan import VisualPlan
 from models.example import PLACEHOLDER, Example, Turn
+from models.generation import Stopped
 from models.lmm import LMM
 from models.looks import one_image
 from models.processor import Prepared, Processor
@@ -70,7 +71,8 @@ class Session:
     """A conversation about media. history: earlier questions and answers stay in the prompt.
 
     Tiles are encoded once, and of a prompt only what no earlier prompt began with is read. stop: strings that end an
-    answer, beside the model's own marker. seed: of the draws, with a temperature.
+    answer, beside the model's own marker. seed: of the draws, with a temperature. watch: called after each new token;
+    what it raises ends the answer, and the session stays as it was.
     """
 
     model: LMM
@@ -83,6 +85,7 @@ class Session:
     stop: tuple[str, ...] = ()
     seed: int = 0
     history: bool = True
+    watch: Callable[[], None] | None = None
     turns: list[Turn] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
     generator: torch.Generator = field(init=False)
@@ -122,7 +125,7 @@ class Session:
             batch,
             limit,
             stop_ids=self.processor.stop_ids,
-            stopped=self.processor.stopper(self.stop),
+            stopped=self._stopped(),
             temperature=self.temperature,
             top_p=self.top_p,
             generator=self.generator,
@@ -157,6 +160,17 @@ class Session:
                 return again
         look = self.look
         return self.processor.prepare(example, grid=look.grid, video=look.video, times=look.times, budget=budget)
+
+    def _stopped(self) -> Stopped | None:
+        stopped, watch = self.processor.stopper(self.stop), self.watch
+        if watch is None:
+            return stopped
+
+        def watched(ids: Sequence[int]) -> bool:
+            watch()
+            return stopped is not None and stopped(ids)
+
+        return watched
 
     def _streamer(self, emit: Callable[[str], None] | None) -> TextStreamer | None:
         if emit is None:

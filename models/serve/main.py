@@ -106,7 +106,7 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
     factor = config.rope_factor
     if factor == "auto":
         factor = needed_factor(processor, media, look, inputs.question, config.max_new_tokens)
-    model, processor = load(config.source, device=_device(config.device), rope_factor=factor)
+    model, processor = load(config.source, device=device_named(config.device), rope_factor=factor)
     return Session(
         model=model,
         processor=processor,
@@ -121,7 +121,8 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
     )
 
 
-def _device(name: str) -> str:
+def device_named(name: str) -> str:
+    """Return "cpu", "cuda" or "cuda:N" for a device's name or "auto"; ValueError for one that is not there."""
     import torch
 
     gpu = torch.cuda.is_available()
