@@ -101,6 +101,10 @@ class Task(ABC):
         """Return the words that the assistant's turn already begins with, as "Best option: ("."""
         return ""
 
+    def continuations(self, sample: Sample) -> tuple[str, ...]:
+        """Return what is measured of each option where the likeliest is the answer: its label, or its words."""
+        return sample.labels
+
     @abstractmethod
     def samples(self) -> Sequence[Sample]:
         """Return all samples, in a stable order with unique ids; raise ValueError where a file is not as expected."""
