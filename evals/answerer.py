@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 # what an allocator of main memory says
-_NO_MEMORY = ("not enough memory", "can't allocate memory")
+NO_MEMORY = ("not enough memory", "can't allocate memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +58,8 @@ class LmmAnswerer:
     """Answers with `model`; grid and video replace the model's own settings, `reader` picks the video backend.
 
     decoders: processes to decode files in, None for this one. share: read what questions on the same media have in
-    common once. finite: stop with evals.protocol.NotFinite where the model's logits are NaN or infinite.
+    common once. finite: stop with evals.protocol.NotFinite where the model's logits are NaN or infinite. weights: what
+    `weight_facts` says of the model, where that is known.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class LmmAnswerer:
         decoders: Decoders | None = None,
         share: bool = True,
         finite: bool = True,
+        weights: Config | None = None,
     ) -> None:
         self.model, self.processor = model, processor
+        self._digests = weights
         self.grid, self.video, self.reader, self.decoders = grid, video, reader, decoders
         self.share, self.finite = share and can_go_on(model), finite
         # the media asked about last, rendered: questions come grouped by their media
@@ -87,23 +90,12 @@ class LmmAnswerer:
         spec["video"] = asdict(self.video or self.processor.spec.video)
         return {
             **{f"model.{key}": value for key, value in flatten(spec).items()},
-            **self._weights(),
+            **(weight_facts(self.model) if self._digests is None else self._digests),
             "device": self.model.device.type,
             "dtype": str(self.model.dtype),
             "video.reader": self.reader,
             "decoding": "greedy",
         }
-
-    def _weights(self) -> Config:
-        """Return a digest of each part's weights."""
-        encoder = self.model.encoder
-        parts = {
-            "encoder": encoder.encoder if isinstance(encoder, CachedEncoder) else encoder,
-            "projector": self.model.projector,
-            "llm": self.model.llm,
-        }
-        digests = {f"weights.{name}": fingerprint(part) for name, part in parts.items()}
-        return {**digests, "weights.ends": digest_tensor(self.model.ends_KD)}
 
     def open(self, media: Media) -> Medium:
         """Return an upright image, or the frames that the video settings ask for."""
@@ -152,7 +144,7 @@ class LmmAnswerer:
             self._held = []
             raise OutOfMemory(str(error)) from error
         except RuntimeError as error:
-            if not any(words in str(error) for words in _NO_MEMORY):
+            if not any(words in str(error) for words in NO_MEMORY):
                 raise
             self._held = []
             raise OutOfMemory(str(error)) from error
@@ -194,6 +186,18 @@ class LmmAnswerer:
         ids = prepared.prompt.ids[:length]
         self._held.append(_Held(pixels_NCHW=prepared.pixels_NCHW, plans=prepared.plans, ids=ids, prefix=prefix))
         return prefix
+
+
+def weight_facts(model: LMM) -> Config:
+    """Return a digest of each part's weights."""
+    encoder = model.encoder
+    parts = {
+        "encoder": encoder.encoder if isinstance(encoder, CachedEncoder) else encoder,
+        "projector": model.projector,
+        "llm": model.llm,
+    }
+    digests = {f"weights.{name}": fingerprint(part) for name, part in parts.items()}
+    return {**digests, "weights.ends": digest_tensor(model.ends_KD)}
 
 
 def flatten(data: object, prefix: str = "") -> dict[str, str | int | float | bool | None]:

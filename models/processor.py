@@ -5,7 +5,7 @@ Legend: N tiles, C channels, H W pixels, F frames, B rows, L sequence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from anyres.grid import GridSpec
 from anyres.lower import lower
-from anyres.pixels import Frame, open_image, render
+from anyres.pixels import RGB, Frame, open_image, render
 from anyres.plan import VisualPlan
 from models.batch import Batch
 from models.example import PLACEHOLDER, Example
@@ -34,6 +34,8 @@ from video.clip import VideoClip, VideoSpec
 if TYPE_CHECKING:
     from models.example import Medium
 
+# pixels [N, C, H, W] of a plan's tiles from its frames, by the encoder's mean and std
+Draw = Callable[[VisualPlan, Sequence[Frame], RGB, RGB], Tensor]
 # the id below an ignored position; the model reads a visual token there, or nothing
 FILLER_ID = 0
 
@@ -61,12 +63,14 @@ class Prepared:
 class Processor:
     """Turns examples into what a model of `spec` reads, and its ids into text. Holds no weights.
 
+    draw: what renders a plan's tiles, anyres.pixels.render or something that gives the same.
     labels: what is learned of a conversation: its "answers" and their ends, or what the "released" training code
     learns ("released_old": its preference training); models.prompt.labels.
     """
 
-    def __init__(self, spec: ModelSpec, tokenizer: Tokenizer, labels: Labels = "answers") -> None:
+    def __init__(self, spec: ModelSpec, tokenizer: Tokenizer, labels: Labels = "answers", draw: Draw = render) -> None:
         self.spec, self.tokenizer, self.template = spec, tokenizer, template(spec.template)
+        self._draw = draw
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.bos_id = _bos_id(tokenizer)
@@ -235,7 +239,8 @@ class Processor:
     def _render(self, plans: Sequence[VisualPlan], media: Sequence[Medium]) -> Tensor:
         encoder = self.spec.encoder
         tiles = [
-            render(plan, _frames(medium), encoder.mean, encoder.std) for plan, medium in zip(plans, media, strict=True)
+            self._draw(plan, _frames(medium), encoder.mean, encoder.std)
+            for plan, medium in zip(plans, media, strict=True)
         ]
         # text alone has no tiles
         return torch.cat([*tiles, torch.zeros(0, 3, encoder.tile_px, encoder.tile_px)])

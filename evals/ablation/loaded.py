@@ -11,14 +11,16 @@ import torch
 from anyres.cost import encoder_flops, prefill_flops, projector_flops
 from evals.ablation.controlled import ControlledAnswerer
 from evals.ablation.cost import Cost
+from evals.ablation.drawn import DrawnCanvases
 from evals.ablation.planner import Setting
 from evals.ablation.provenance import git_commit, machine
 from evals.ablation.rewired import RewiredAnswerer
 from evals.ablation.together import ReadCounts, Together
-from evals.answerer import LmmAnswerer
+from evals.answerer import LmmAnswerer, weight_facts
 from evals.controls import NO_CONTROL
 from evals.feature_cache import CacheCounts, CachedEncoder
 from evals.fingerprint import fingerprint
+from evals.ledger import Config
 from evals.predict import Answerer
 from evals.result import Prediction
 from evals.run import versions
@@ -55,14 +57,22 @@ class LoadedModels:
         self._key: tuple[str, float] | None = None
         self._loaded: tuple[LMM, Processor] | None = None
         self._engine: Together | None = None
+        self._weights: Config = {}
+        self._drawn = DrawnCanvases()
 
     def answerer(self, setting: Setting) -> Answerer:
         """Return what answers at a setting, loading its model when another one is held."""
         model, processor = self.model(setting.weights, setting.spec.rope_factor)
         # the setting's context may be wider than the weights': to read beyond the trained length on purpose
         wide = replace(processor.spec, llm=replace(processor.spec.llm, context=setting.spec.llm.context))
-        processor = Processor(wide, processor.tokenizer)
-        inner = LmmAnswerer(model, processor, grid=setting.spec.grid, video=setting.spec.video, reader=self.reader)
+        inner = LmmAnswerer(
+            model,
+            Processor(wide, processor.tokenizer, draw=self._drawn),
+            grid=setting.spec.grid,
+            video=setting.spec.video,
+            reader=self.reader,
+            weights=self._weights,
+        )
         wired = inner if setting.wiring == "none" else RewiredAnswerer(inner, setting.wiring)
         return wired if setting.control == NO_CONTROL else ControlledAnswerer(wired, setting.control)
 
@@ -86,6 +96,7 @@ class LoadedModels:
                     model.encoder, processor.spec.encoder, self.cache_mib * MIB, self.cache_folder
                 )
             model.encoder = self._encoders[name]
+            self._weights = weight_facts(model)
             self._key, self._loaded = (source, rope_factor), (model, processor)
         return self._loaded
 

@@ -22,8 +22,10 @@ from transformers.cache_utils import DynamicCache
 
 from anyres.plan import VisualPlan
 from evals.ablation.trie import Codes, Trie, build_trie
+from evals.answerer import NO_MEMORY
 from evals.fingerprint import tensor_bytes
-from evals.predict import Answer, OutOfMemory, Ready
+from evals.finite import Finite
+from evals.protocol import Answer, OutOfMemory, Ready
 from evals.stopwatch import Stopwatch
 from models.generation import Sampling, write
 from models.lmm import LMM
@@ -34,6 +36,8 @@ from models.prompt.expand import TEXT
 _PER_SEGMENT = 1 << 24
 # rows are read in one batch where the longest has at most this many times their mean length
 _PADDING = 1.15
+# rows are written together up to this many times the length of the shortest
+_SPREAD = 1.5
 KeysValues = tuple[tuple[Tensor, Tensor], ...]
 
 
@@ -71,7 +75,9 @@ class Together:
             rows = [prepared[members[0]] for members in chunk]
             try:
                 found = self._answer(rows, [codes[members[0]] for members in chunk], tiles, max_new_tokens, chunk)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in NO_MEMORY):
+                    raise
                 raise OutOfMemory(str(error)) from error
             yield found
 
@@ -100,12 +106,12 @@ class Together:
         max_new_tokens: int,
         members: Sequence[Sequence[int]],
     ) -> dict[int, Answer]:
-        with Stopwatch(self.model) as watch:
+        with Stopwatch(self.model) as watch, Finite(self.model):
             embeds = self._embeds(rows, tiles)
             # the last position of each row is read with the first step of writing
             trie = build_trie([codes_L[:-1] for codes_L in codes])
             read = self._read(trie, embeds)
-            ids_BN = self._write(trie, embeds, read, max_new_tokens)
+            written = self._write(trie, embeds, read, max_new_tokens)
         self.counts.prompts += sum(len(same) for same in members)
         self.counts.answered += len(rows)
         self.counts.asked += sum(len(codes_L) * len(same) for codes_L, same in zip(codes, members, strict=True))
@@ -121,7 +127,7 @@ class Together:
                 batch=count,
                 peak_mib=watch.peak_mib,
             )
-            for ids_N in ids_BN.tolist()
+            for ids_N in written
         ]
         return {index: answer for same, answer in zip(members, answers, strict=True) for index in same}
 
@@ -146,8 +152,8 @@ class Together:
             start, longest = nodes[0].start, max(node.length for node in nodes)
             # padded on the right: no position reads what follows it
             inputs_BSD = torch.stack([_padded(embeds[node.rows[0]][node.start : node.end], longest) for node in nodes])
-            before = [self._join([kept[step] for step in trie.path(node.parent)]) for node in nodes]
-            cache = DynamicCache() if start == 0 else _stacked(before, start)
+            before = [[kept[step] for step in trie.path(node.parent)] for node in nodes]
+            cache = _stacked(before, start)
             positions_BS = torch.arange(start, start + longest, device=inputs_BSD.device).expand(len(nodes), -1)
             self.model.llm(
                 inputs_embeds=inputs_BSD,
@@ -164,34 +170,47 @@ class Together:
                 )
         return [kept[index] for index in range(len(trie.nodes))]
 
-    def _write(self, trie: Trie, embeds: Sequence[Tensor], read: Sequence[KeysValues], max_new_tokens: int) -> Tensor:
-        before = [self._join([read[step] for step in trie.path(leaf)]) for leaf in trie.leaf]
-        lengths = [len(embeds_LD) - 1 for embeds_LD in embeds]
+    def _write(
+        self, trie: Trie, embeds: Sequence[Tensor], read: Sequence[KeysValues], max_new_tokens: int
+    ) -> list[list[int]]:
+        """Return the new ids of each row; rows of like length are written together."""
+        written: dict[int, list[int]] = {}
+        lengths = [len(embeds_LD) for embeds_LD in embeds]
+        batch: list[int] = []
+        for row in sorted(range(len(embeds)), key=lambda row: lengths[row]):
+            if batch and lengths[row] > _SPREAD * lengths[batch[0]]:
+                written.update(self._write_some(batch, trie, embeds, read, max_new_tokens))
+                batch = []
+            batch.append(row)
+        written.update(self._write_some(batch, trie, embeds, read, max_new_tokens))
+        return [written[row] for row in range(len(embeds))]
+
+    def _write_some(
+        self,
+        rows: Sequence[int],
+        trie: Trie,
+        embeds: Sequence[Tensor],
+        read: Sequence[KeysValues],
+        max_new_tokens: int,
+    ) -> dict[int, list[int]]:
+        before = [[read[step] for step in trie.path(trie.leaf[row])] for row in rows]
+        lengths = [len(embeds[row]) - 1 for row in rows]
         longest, device = max(lengths), embeds[0].device
         lengths_B1 = torch.tensor(lengths, device=device)[:, None]
         # padded on the left, as the rows go on at the right
         attention_BL = (torch.arange(longest + 1, device=device) >= longest - lengths_B1).long()
-        return write(
+        ids_BN = write(
             self.model.llm,
-            torch.stack([embeds_LD[-1:] for embeds_LD in embeds]),
+            torch.stack([embeds[row][-1:] for row in rows]),
             attention_BL,
             lengths_B1,
             max_new_tokens,
-            cache=_stacked(before, longest) if longest else DynamicCache(),
+            cache=_stacked(before, longest),
             sampling=Sampling(),
             stop_ids=self.processor.stop_ids,
             stopped=self.processor.stopper(),
         )
-
-    @staticmethod
-    def _join(parts: Sequence[KeysValues]) -> KeysValues:
-        """Return keys and values of consecutive stretches as one."""
-        if len(parts) == 1:
-            return parts[0]
-        return tuple(
-            (torch.cat([key for key, _ in layer], dim=1), torch.cat([value for _, value in layer], dim=1))
-            for layer in zip(*parts, strict=True)
-        )
+        return dict(zip(rows, ids_BN.tolist(), strict=True))
 
 
 class _Tiles:
@@ -267,18 +286,22 @@ def _padded(embeds_SD: Tensor, length: int) -> Tensor:
     return torch.nn.functional.pad(embeds_SD, (0, 0, 0, length - len(embeds_SD)))
 
 
-def _stacked(rows: Sequence[KeysValues], longest: int) -> DynamicCache:
-    """Return rows of keys and values as one cache of `longest` positions, each padded on its left."""
-    return DynamicCache(
-        [
-            (
-                torch.stack([_left_padded(key_HPK, longest) for key_HPK, _ in layer]),
-                torch.stack([_left_padded(value_HPK, longest) for _, value_HPK in layer]),
-            )
-            for layer in zip(*rows, strict=True)
-        ]
-    )
-
-
-def _left_padded(states_HPK: Tensor, longest: int) -> Tensor:
-    return torch.nn.functional.pad(states_HPK, (0, 0, longest - states_HPK.shape[1], 0))
+def _stacked(rows: Sequence[Sequence[KeysValues]], longest: int) -> DynamicCache:
+    """Return rows, each the stretches that it begins with, as one cache of `longest` positions, padded on the left."""
+    if not longest:
+        return DynamicCache()
+    layers = next(len(stretches[0]) for stretches in rows if stretches)
+    sample = next(stretches[0][0][0] for stretches in rows if stretches)
+    heads, width = sample.shape[0], sample.shape[2]
+    cache = []
+    for layer in range(layers):
+        pair = [sample.new_zeros(len(rows), heads, longest, width) for _ in range(2)]
+        for row, stretches in enumerate(rows):
+            end = longest
+            for stretch in reversed(stretches):
+                start = end - stretch[layer][0].shape[1]
+                for whole_BHPK, own_HSK in zip(pair, stretch[layer], strict=True):
+                    whole_BHPK[row, :, start:end] = own_HSK
+                end = start
+        cache.append((pair[0], pair[1]))
+    return DynamicCache(cache)

@@ -1,0 +1,57 @@
+"""Render each canvas of a medium once, however many points of a sweep have it in their plans.
+
+Legend: N tiles, C channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anyres.pixels import RGB, Frame, render
+from anyres.plan import Canvas, VisualPlan
+
+MIB = 1 << 20
+
+
+class DrawnCanvases:
+    """Renders plans as anyres.pixels.render does, and keeps up to `max_bytes` of canvases; the oldest leaves first."""
+
+    def __init__(self, max_bytes: int = 256 * MIB) -> None:
+        self._max_bytes, self._bytes = max_bytes, 0
+        # with the frame: an address is never given to another one while its canvas is kept
+        self._kept: OrderedDict[Hashable, tuple[Tensor, Frame]] = OrderedDict()
+
+    def __call__(self, plan: VisualPlan, frames: Sequence[Frame], mean: RGB, std: RGB) -> Tensor:
+        """Return the tiles of a plan [N, C, H, W]."""
+        if not all(0 <= canvas.frame < len(frames) for canvas in plan.canvases):
+            # for its words about what is missing
+            return render(plan, frames, mean, std)
+        tiles = [self._canvas(plan, canvas, frames[canvas.frame], mean, std) for canvas in plan.canvases]
+        return torch.cat([*tiles, torch.zeros(0, 3, plan.tile.px, plan.tile.px)])
+
+    def _canvas(self, plan: VisualPlan, canvas: Canvas, frame: Frame, mean: RGB, std: RGB) -> Tensor:
+        alone = replace(canvas, frame=0)
+        key = (_place(frame), alone, plan.tile, mean, std)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+        tiles_NCHW = render(VisualPlan(tile=plan.tile, canvases=(alone,), segments=()), [frame], mean, std)
+        self._kept[key] = (tiles_NCHW, frame)
+        self._bytes += tiles_NCHW.nbytes
+        while self._bytes > self._max_bytes:
+            _, (dropped, _) = self._kept.popitem(last=False)
+            self._bytes -= dropped.nbytes
+        return tiles_NCHW
+
+
+def _place(frame: Frame) -> Hashable:
+    """Return where a frame's pixels are: frames of a clip are views that are made anew each time."""
+    if isinstance(frame, np.ndarray):
+        return (frame.__array_interface__["data"][0], frame.shape, frame.strides)
+    return id(frame)
