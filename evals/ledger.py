@@ -71,8 +71,8 @@ class Ledger:
         """Release the file and its lock."""
         self._file.close()
 
-    def _take(self, path: Path, content: _Content) -> None:
-        _check_config(path, content.config, self._config)
+    def _take(self, path: Path, content: Content) -> None:
+        check_config(path, content.config, self._config)
         new = [one for one in content.predictions.values() if _replaces(self.predictions, one)]
         self.damaged += content.damaged
         self.append(new, {one.id: content.sizes[one.id] for one in new if one.id in content.sizes})
@@ -85,11 +85,13 @@ class Ledger:
             return
         content = _parse(self.path, lines)
         self.predictions, self.sizes, self.damaged = content.predictions, content.sizes, content.damaged
-        _check_config(self.path, content.config, config)
+        check_config(self.path, content.config, config)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Content:
+class Content:
+    """What a ledger holds; see Ledger. damaged: lines that could not be read."""
+
     config: Config
     predictions: dict[str, Prediction]
     sizes: dict[str, tuple[int, ...]]
@@ -102,7 +104,18 @@ def read(path: Path) -> tuple[Config, dict[str, Prediction], int]:
     return content.config, content.predictions, content.damaged
 
 
-def _parse(path: Path, lines: Sequence[bytes]) -> _Content:
+def read_content(path: Path) -> Content | None:
+    """Return what a ledger holds, without writing to it; None where it has no header yet."""
+    lines = read_whole(path)
+    return _parse(path, lines) if lines else None
+
+
+def parts(path: Path) -> list[Path]:
+    """Return the ledgers of processes that share the run of the ledger `path`, sorted by name."""
+    return sorted(path.parent.glob(f"{path.stem}.*-of-*{path.suffix}"))
+
+
+def _parse(path: Path, lines: Sequence[bytes]) -> Content:
     """Return what whole lines say; `path` is for messages. A damaged header or another format is a ValueError."""
     first, *rest = lines or [b""]
     header = decode(first)
@@ -126,7 +139,7 @@ def _parse(path: Path, lines: Sequence[bytes]) -> _Content:
             predictions[prediction.id] = prediction
             if isinstance(found, list):
                 sizes[prediction.id] = tuple(found)
-    return _Content(config=config, predictions=predictions, sizes=sizes, damaged=damaged)
+    return Content(config=config, predictions=predictions, sizes=sizes, damaged=damaged)
 
 
 def _replaces(known: Mapping[str, Prediction], new: Prediction) -> bool:
@@ -139,7 +152,8 @@ def _record(prediction: Prediction, sizes: tuple[int, ...] | None) -> dict[str, 
     return record if sizes is None else {**record, SIZES: sizes}
 
 
-def _check_config(path: Path, found: Config, asked: Config) -> None:
+def check_config(path: Path, found: Config, asked: Config) -> None:
+    """Raise ValueError that names the keys where the config of a ledger is not the one asked for."""
     keys = [key for key in sorted({*found, *asked}) if found.get(key) != asked.get(key)]
     if keys:
         differences = "; ".join(f"{key} was {found.get(key)!r}, is {asked.get(key)!r}" for key in keys[:4])

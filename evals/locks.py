@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 
 # far behind any content: where locks are mandatory, the file can still be read
 _PLACE = 1 << 40
@@ -31,6 +32,16 @@ def is_locked(path: str | os.PathLike[str]) -> bool:
         return not try_lock(handle)
     finally:
         os.close(handle)
+
+
+def is_held(path: str | os.PathLike[str], seconds: float = 1.0) -> bool:
+    """Return whether a file stays locked: others that only look hold its lock for an instant."""
+    until = time.monotonic() + seconds
+    while is_locked(path):
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 if sys.platform == "win32":

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from evals.ahead import MediaFailed, Opened, media_ahead
 from evals.batches import Batching, next_rows, order
 from evals.ledger import Ledger
-from evals.protocol import Answer, Answerer, OutOfMemory, Question, Ready
+from evals.protocol import Answer, Answerer, NotFinite, OutOfMemory, Question, Ready
 from evals.result import FAILED, Prediction, Status
 from evals.sample import Sample
 from evals.score import read_again
@@ -30,6 +30,7 @@ __all__ = [
     "Batching",
     "Conduct",
     "MediaFailed",
+    "NotFinite",
     "OutOfMemory",
     "Question",
     "Ready",
@@ -208,6 +209,8 @@ def _answer(task: Task, waiting: Sequence[_Waiting], answerer: Answerer) -> list
             return [_failed(item.sample, "oom", str(error), item.seconds + time.perf_counter() - start, item.ready)]
         half = len(waiting) // 2
         return _answer(task, waiting[:half], answerer) + _answer(task, waiting[half:], answerer)
+    except NotFinite as error:
+        raise NotFinite(f"{waiting[0].sample.id} and {len(waiting) - 1} more: {error}") from error
     assert len(answers) == len(waiting), f"{len(answers)} answers to {len(waiting)} questions"
     share = (time.perf_counter() - start) / len(waiting)
     return [_predicted(task, item, answer, share) for item, answer in zip(waiting, answers, strict=True)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from evals.locks import is_locked, try_lock
+from evals.locks import is_held, is_locked, try_lock
 from evals.sample import Sample
 
 FOLDER = ".ranks"
@@ -64,6 +64,9 @@ class Rank:
             owner[key] = loads.index(min(loads))
             loads[owner[key]] += size
         return [sample for sample in samples if owner[sample.media_key] == self.index]
+
+
+ALONE = Rank()
 
 
 class Member:
@@ -151,7 +154,7 @@ class Member:
     def _refuse_others(self) -> None:
         for path in sorted(self.folder.glob("*-of-*")) if self.folder.is_dir() else []:
             said = _read(path)
-            if said is not None and said["launch"] != self.rank.launch and is_locked(path):
+            if said is not None and said["launch"] != self.rank.launch and is_held(path):
                 told = f"process {said['pid']} on {said['host']}"
                 raise ValueError(f"{self.folder.parent}: another launch is writing to this run ({told})")
 
