@@ -66,11 +66,19 @@ class Memory:
     @torch.inference_mode()
     def _features(self, model: LMM, prepared: Prepared, batch: Batch) -> Tensor:
         if self.features_NPE is None or self.prepared is None:
-            return model.encode(batch.pixels_NCHW)
+            return _encode(model, batch.pixels_NCHW)
         before = [plan.canvases for plan in self.prepared.plans]
         if before != [plan.canvases for plan in prepared.plans[: len(before)]]:
-            return model.encode(batch.pixels_NCHW)
+            return _encode(model, batch.pixels_NCHW)
         known = len(self.features_NPE)
         if known == len(batch.pixels_NCHW):
             return self.features_NPE
-        return torch.cat([self.features_NPE, model.encode(batch.pixels_NCHW[known:])])
+        return torch.cat([self.features_NPE, _encode(model, batch.pixels_NCHW[known:])])
+
+
+def _encode(model: LMM, pixels_NCHW: Tensor) -> Tensor:
+    """Return features [N, P, E]; a prompt of text alone has no tiles, which not every encoder takes."""
+    if len(pixels_NCHW):
+        return model.encode(pixels_NCHW)
+    spec = model.encoder.spec
+    return pixels_NCHW.new_zeros(0, spec.tile.tok**2, spec.width)

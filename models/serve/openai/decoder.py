@@ -35,6 +35,7 @@ class Child:
 
     def __init__(self, limits: Limits, root: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(dir=root))
+        self._said: dict[str, Any] | None = None
         bounds = (limits.decode_mib * MIB, int(limits.decode_s), max(limits.body_bytes, limits.decoded_bytes))
         environment = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(self.folder)}
         self.process = subprocess.Popen(
@@ -50,12 +51,15 @@ class Child:
     def ready(self) -> dict[str, Any]:
         """Return what the process says of itself once it is ready; OSError where it does not come."""
         assert self.process.stdout is not None
+        if self._said is not None:
+            return self._said
         with selectors.DefaultSelector() as waiting:
             waiting.register(self.process.stdout, selectors.EVENT_READ)
             line = self.process.stdout.readline() if waiting.select(_START_S) else b""
         if not line:
             raise OSError("the decoding process did not start")
-        return json.loads(line)
+        self._said = json.loads(line)
+        return self._said
 
     def run(self, job: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Return the reply to a job; {} from a process that ended without one, or was ended after `seconds`."""
@@ -96,6 +100,14 @@ class Decoder:
         self._root = Path(tempfile.mkdtemp(prefix="anyres-serve-"))
         self._lock = Lock()
         self._spare: Child | None = Child(limits, self._root)
+
+    def check(self) -> bool:
+        """Return whether a decoding process has no network; OSError where none starts."""
+        child = self._take()
+        try:
+            return not child.ready()["network"]
+        finally:
+            child.end()
 
     def contents(self, uploads: Sequence[Upload]) -> list[list[bytes]]:
         """Return the bytes of each upload's files; ApiError where there are too many, or one is no data."""

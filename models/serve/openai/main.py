@@ -65,6 +65,8 @@ def serve(config: ServeConfig, composed: Composed) -> None:
             print(
                 "anyres-serve: other machines reach this port, and no key is asked for (key_env=...)", file=sys.stderr
             )
+        if not service.decoder.check():
+            print("anyres-serve: this kernel lets the decoding process keep the network", file=sys.stderr)
         print(f"anyres-serve: {service.name} at http://{shown}:{port}/v1", flush=True)
         server.run(sockets=[listening])
 

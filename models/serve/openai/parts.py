@@ -94,10 +94,10 @@ def _file(name: str, where: str, folder: Path, most: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError, RuntimeError) as error:
         raise refused from error
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        os.close(handle)
+        large = ApiError(413, f"{where}: the file is larger than {most} bytes", param=where)
+        raise large if stat.S_ISREG(found.st_mode) else refused
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise refused
-        if found.st_size > most:
-            raise ApiError(413, f"{where}: the file is larger than {most} bytes", param=where)
         return file.read(most)
