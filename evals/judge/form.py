@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from evals.sample import Sample
 
 _NAME = re.compile(r"[a-z0-9-]+@v[0-9]+")
-_FIELD = re.compile(r"\{([a-z_]+)\}")
+_FIELD = re.compile(r"\{([a-z_][a-z_0-9]*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

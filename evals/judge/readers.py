@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from evals.judge.form import Verdict
-from evals.judge.reply import Value, find_object
+from evals.judge.reply import MAX_CHARACTERS, Value, find_object
 from evals.sample import LABELS, Sample
 from models.critic.preference import parse_preference
 from models.critic.score import parse_score
@@ -63,13 +64,13 @@ def two_scores(_: Sample, reply: str) -> Verdict | None:
 
 def critic_score(_: Sample, reply: str) -> Verdict | None:
     """Read the score out of 100 in a critic's prose."""
-    value = parse_score(reply).value
+    value = None if len(reply) > MAX_CHARACTERS else parse_score(_spaced(reply)).value
     return None if value is None else Verdict(score=value)
 
 
 def critic_preference(_: Sample, reply: str) -> Verdict | None:
     """Read in a critic's prose which is better, the reference (0), neither (0.5), or the judged answer (1)."""
-    preferred = parse_preference(reply).choice
+    preferred = None if len(reply) > MAX_CHARACTERS else parse_preference(_spaced(reply)).choice
     return None if preferred is None else Verdict(score=_PREFERENCE[preferred])
 
 
@@ -85,6 +86,11 @@ READERS = {
         Reader(name="critic-preference@v1", read=critic_preference),
     )
 }
+
+
+def _spaced(reply: str) -> str:
+    """Return the reply without long runs of one sign or of spaces, which would make the search for a score slow."""
+    return re.sub(r"([^\w\s])\1{8,}", r"\1" * 8, re.sub(r"[^\S\n]+", " ", re.sub(r"\n\s*\n", "\n", reply)))
 
 
 def _decision(value: Value | None) -> bool | None:

@@ -4,7 +4,8 @@
     key    := string | word          value := string | number | word
     string := "..." or '...', with backslash escapes;  number := whole or decimal;  word := letters
 
-That covers JSON and the dict that judges like to write instead. Thoughts before "</think>" are left out.
+That covers JSON and the dict that judges like to write instead. Thoughts before "</think>" are left out. An object
+inside something else (a list, an object with objects) is found too.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ MAX_CHARACTERS = 20_000
 _STRING = r"\"(?:[^\"\\\n]|\\.){0,4000}\"|'(?:[^'\\\n]|\\.){0,4000}'"
 _KEY = re.compile(rf"\s*(?:(?P<string>{_STRING})|(?P<word>[A-Za-z_]{{1,40}}))\s*:")
 _VALUE = re.compile(
-    rf"\s*(?:(?P<string>{_STRING})|(?P<number>[+-]?\d{{1,6}}(?:\.\d{{1,6}})?)(?![\w.])|(?P<word>[A-Za-z]{{1,40}})\b)\s*"
+    rf"\s*(?:(?P<string>{_STRING})|(?P<number>[+-]?[0-9]{{1,6}}(?:\.[0-9]{{1,6}})?)(?![\w.])|(?P<word>[A-Za-z]{{1,40}})\b)\s*"
 )
-_NUMBER = re.compile(r"[+-]?\d{1,6}(?:\.\d{1,6})?")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _ESCAPE = re.compile(r"\\(.)")
 
 
