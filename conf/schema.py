@@ -6,6 +6,7 @@ from typing import Any, Literal
 from anyres.grid import GridSpec
 from evals.ablation.axes import Ablation
 from evals.ablation.wiring import Wiring
+from evals.alarm import AlarmSpec
 from evals.controls import NO_CONTROL, Control
 from evals.predict import Batching
 from models.encoders.spec import EncoderSpec
@@ -173,7 +174,9 @@ class EvalConfig:
     """anyres-eval: a task with its settings, a model, how media are looked at, and where the run is kept.
 
     source: "pocket" or a checkpoint folder. grid, video: settings that replace the model's own, whole or by key; None
-    for its own. out: the run's folder, or None for one named for the settings.
+    for its own. out: the run's folder, or None for one named for the settings. steps: what to do, of what is not done
+    yet. doctor: look at the task's files instead. choices: answered in writing, or by the likelihood of each option.
+    judge: of a task that needs one, or None. decoders: processes that decode files, None for as many as pays.
     """
 
     task: dict[str, Any]
@@ -185,15 +188,26 @@ class EvalConfig:
     out: str | None
     limit: int | None
     blind: bool
-    score_only: bool
     max_failed: float
     batch: Batching
+    steps: Literal["all", "predict", "judge", "score"] = "all"
+    doctor: bool = False
+    workers: int = 1
+    decoders: int | None = None
+    retry_failed: bool = False
+    alarm: AlarmSpec | None = None
+    choices: Literal["written", "total", "per_token"] = "written"
+    judge: dict[str, Any] | None = None
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit: expected at least 1, got {self.limit}")
+        if self.workers < 1:
+            raise ValueError(f"workers: expected at least 1, got {self.workers}")
+        if self.decoders is not None and self.decoders < 0:
+            raise ValueError(f"decoders: expected at least 0, or null, got {self.decoders}")
         if not 0 <= self.max_failed <= 1:
             raise ValueError(f"max_failed: expected a share between 0 and 1, got {self.max_failed}")
 
@@ -221,6 +235,7 @@ class AblateConfig:
     limit: int | None
     blind: bool | Literal["once"]
     plan_only: bool
+    timed: int
     text_tokens: int
     cache_mib: int
     cache_folder: str | None
@@ -234,6 +249,8 @@ class AblateConfig:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit: expected at least 1, got {self.limit}")
+        if self.timed < 0:
+            raise ValueError(f"timed: expected at least 0 samples, got {self.timed}")
         if self.text_tokens < 0:
             raise ValueError(f"text_tokens: expected at least 0, got {self.text_tokens}")
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from evals.judge.run import RECORD, Judged, recall
 from evals.ledger import Config, Content, Ledger, check_config, parts, read_content
 from evals.locks import is_held
-from evals.ranks import ALONE, Rank
+from evals.ranks import ALONE, Rank, clear
 from evals.record import BLIND, PREDICTIONS, choose, digest, timing, versions, write_files, write_result
 from evals.result import Prediction, Result
 from evals.sample import Sample
@@ -88,6 +88,7 @@ def collect(path: Path) -> Content:
         config = configs[0] if existing is None else existing.config
         with Ledger(path, config) as ledger:
             take_in(path, ledger, config, ALONE)
+        clear(path.parent)
     content = read_content(path)
     if content is None:
         raise ValueError(f"{path}: no answers yet")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,19 +12,35 @@ from conf.arguments import split_arguments
 from conf.build import build
 from conf.launch import run_all
 from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
-from conf.own import for_hydra, settings
+from conf.own import for_hydra
 from conf.schema import EvalConfig
+from evals.alarm import Degenerate
+from evals.doctor import examine
+from evals.engine import num_decoders, opened_engine
+from evals.judge.judge import JudgeStopped
+from evals.judging import judging
+from evals.protocol import NotFinite
+from evals.ranks import LAUNCH, Rank, RankLost
 from evals.result import FAILED, Result
-from evals.run import evaluate, rescore
+from evals.run import Manner, choose, finish, predict_run
 from evals.task import Task
 from evals.tasks.build import build_task, task_label, task_words
+from evals.workers import WorkerLost, follow_parent, run_workers
+from video.clip import VideoSpec
 
 # settings that do not change an answer: runs that differ only in these share a folder
-_FREE = ("batch", "blind", "max_failed", "out", "score_only")
+_FREE = (
+    *("alarm", "batch", "blind", "decoders", "doctor", "judge", "max_failed", "out", "retry_failed", "steps"),
+    "workers",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, 1 when more samples failed than max_failed, 2 with one line for a user's mistake."""
+    """Run the command, and return its exit status.
+
+    0; 1 when more samples failed than max_failed, or the doctor found something; 2 with one line for a user's mistake;
+    3 when the run was stopped: by an alarm, by the judge, or because a process of it was lost.
+    """
     try:
         arguments = split_arguments(sys.argv[1:] if argv is None else argv, known=())
         if arguments.bare:
@@ -37,6 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"anyres-eval: {one_line(error)}", file=sys.stderr)
         return 2
+    except (Degenerate, NotFinite, RankLost, WorkerLost, JudgeStopped) as error:
+        print(f"anyres-eval: stopped: {one_line(error)}", file=sys.stderr)
+        if isinstance(error, Degenerate):
+            print("anyres-eval: all answers are kept; alarm=null goes on without this alarm", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         print("anyres-eval: stopped; the same command goes on from here", file=sys.stderr)
         return 130
@@ -55,39 +77,58 @@ def run_folder(composed: Composed, config: EvalConfig) -> Path:
 def _run(composed: Composed) -> int:
     config = build(EvalConfig, composed.mapping)
     task = build_task(config.task)
+    if config.doctor:
+        return _examine(task, config)
     out_dir = run_folder(composed, config)
-    if config.score_only:
-        result = rescore(task, out_dir, config.limit)
+    rank = Rank.from_environment(os.environ)
+    if LAUNCH in os.environ:
+        follow_parent()
+    if config.steps in ("all", "predict"):
+        start = time.perf_counter()
+        if config.workers > 1 and rank.world == 1:
+            choose(task, config.limit)
+            words = [word for word in composed.words if not word.startswith(("workers=", "steps="))]
+            command = [sys.executable, "-m", "evals.main", *words, "workers=1", "steps=predict"]
+            run_workers(command, config.workers)
+        else:
+            _predict(task, config, composed.chosen, out_dir, rank)
+        wall = time.perf_counter() - start
+        if config.steps == "predict" or rank.index > 0:
+            return 0
+    elif rank.index > 0:
+        return 0
     else:
-        result = _evaluate(task, config, composed.chosen, out_dir)
+        wall = None
+    with judging(config.judge, config.steps) as judge:
+        result = finish(task, out_dir, config.limit, judging=judge, wall=wall)
     print(f"{result.markdown()}\n{out_dir}")
     return _code(result, config.max_failed)
 
 
-def _evaluate(task: Task, config: EvalConfig, chosen: dict[str, str], out_dir: Path) -> Result:
-    # loading torch and transformers takes seconds: not for --help, and not before the words make sense
-    import torch
+def _predict(task: Task, config: EvalConfig, chosen: dict[str, str], out_dir: Path, rank: Rank) -> None:
+    samples = choose(task, config.limit)
+    count = num_decoders(config.decoders, samples)
+    with opened_engine(config, chosen, task, samples) as answerer:
+        predict_run(
+            task,
+            answerer,
+            out_dir,
+            batching=config.batch,
+            blind=config.blind,
+            limit=config.limit,
+            # one bar: of the first process
+            progress=rank.index == 0,
+            manner=Manner(rank=rank, alarm=config.alarm, retry=config.retry_failed, threads=max(1, count)),
+            # the process that scores waits for the others
+            wait=config.steps == "all" and rank.index == 0,
+        )
 
-    from anyres.grid import GridSpec
-    from models.build import load
-    from video.clip import VideoSpec
 
-    device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    dtype = None if config.dtype is None else dtypes[config.dtype]
-    model, processor = load(config.source, device=device, dtype=dtype, rope_factor=config.rope_factor)
-    return evaluate(
-        task,
-        model,
-        processor,
-        out_dir,
-        grid=settings(GridSpec, config.grid, processor.spec.grid, chosen, "grid"),
-        video=settings(VideoSpec, config.video, processor.spec.video, chosen, "video"),
-        batching=config.batch,
-        reader=config.reader,
-        blind=config.blind,
-        limit=config.limit,
-    )
+def _examine(task: Task, config: EvalConfig) -> int:
+    video = build(VideoSpec, config.video) if config.video else VideoSpec()
+    diagnosis = examine(task, video, config.reader, config.limit, max(1, config.decoders or 0))
+    print(diagnosis.markdown())
+    return 0 if diagnosis.sound else 1
 
 
 def _code(result: Result, max_failed: float) -> int:

@@ -135,13 +135,6 @@ class Member:
             self.check()
             time.sleep(0.1 if missing else 0)
 
-    def clear(self) -> None:
-        """Remove the files of a launch in which all are done."""
-        if self.rank.world > 1:
-            for path in self.folder.iterdir():
-                path.unlink(missing_ok=True)
-            self.folder.rmdir()
-
     def _take(self) -> None:
         assert self._file is not None
         until = time.monotonic() + _RETRY
@@ -177,6 +170,15 @@ class Member:
         who = f"process {index} of {self.rank.world} (pid {said['pid']} on {said['host']})"
         why = f": {said['cause']}" if said["cause"] else ""
         return f"{who} ended before its share was done{why}; the same command goes on from here"
+
+
+def clear(folder: Path) -> None:
+    """Remove what the processes of a run said, unless one of them is still there."""
+    said = list((folder / FOLDER).glob("*-of-*"))
+    if said and not any(is_held(path) for path in said):
+        for path in said:
+            path.unlink(missing_ok=True)
+        (folder / FOLDER).rmdir()
 
 
 def _read(path: Path) -> dict[str, str] | None:

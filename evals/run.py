@@ -120,7 +120,7 @@ def predict_run(
 ) -> None:
     """Ask what is not yet answered of this process's share, and write the answers down.
 
-    wait: come back only when the other processes of the run are done too, and clear away what they said. Raises
+    wait: come back only when the other processes of the run are done too. Raises
     RankLost when one of them has ended early, Degenerate and NotFinite as `manner` and the answerer say.
     """
     manner, out_dir = manner or Manner(), Path(out_dir)
@@ -152,7 +152,6 @@ def predict_run(
         member.done()
         if wait:
             member.wait()
-            member.clear()
 
 
 def rescore(task: Task, out_dir: Path, limit: int | None = None) -> Result:

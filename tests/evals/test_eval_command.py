@@ -40,7 +40,7 @@ def test_run_resume_and_score_again(words: list[str], tmp_path: Path, capsys: py
     ledger = (run / "predictions.jsonl").read_bytes()
     # other batches and the blind control do not make another run; only one picture: nothing to exchange
     assert main([*words, "batch.samples=1"]) == 0
-    assert main([*words, "score_only=true"]) == 0
+    assert main([*words, "steps=score"]) == 0
     assert (run / "predictions.jsonl").read_bytes() == ledger
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["runs"]
 
@@ -66,7 +66,7 @@ def test_failed_samples_end_with_status_1(words: list[str], tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["task=nonsense"], "unknown task, expected one of folder, nextqa-mc"),
+        (["task=nonsense"], "unknown task, expected one of"),
         (["task.files=x"], "task.files"),
         (["limit=0"], "limit: expected at least 1, got 0"),
         (["batch.samples=0"], "at least 1 sample"),
@@ -75,7 +75,7 @@ def test_failed_samples_end_with_status_1(words: list[str], tmp_path: Path, caps
         (["blind=true"], "no other to show"),
         (["task.file=missing.jsonl"], "missing.jsonl"),
         (["model=nowhere"], "nowhere"),
-        (["score_only=true", "out=empty"], "empty"),
+        (["steps=score", "out=empty"], "empty"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

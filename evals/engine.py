@@ -1,0 +1,78 @@
+"""What answers on a command line: the model of a configuration, loaded, with its decoders and its memory of tiles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from conf.own import settings
+from evals.protocol import Answerer
+from evals.sample import Sample
+from evals.task import Task
+
+if TYPE_CHECKING:
+    from conf.schema import EvalConfig
+
+# below so many files a decoder process costs more than it protects
+FEW_FILES = 64
+MOST_DECODERS = 4
+
+
+@contextmanager
+def opened_engine(
+    config: EvalConfig, chosen: Mapping[str, str], task: Task, samples: Sequence[Sample]
+) -> Iterator[Answerer]:
+    """Yield what answers; its decoder processes end with the block."""
+    # loading torch and transformers takes seconds: not for --help, and not before the words make sense
+    import torch
+
+    from anyres.grid import GridSpec
+    from evals.answerer import LmmAnswerer
+    from evals.decoders import Decoders
+    from evals.feature_cache import cached
+    from evals.likelihood import LikelihoodAnswerer
+    from models.build import load
+    from video.clip import VideoSpec
+
+    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    dtype = None if config.dtype is None else dtypes[config.dtype]
+    model, processor = load(config.source, device=_device(config.device), dtype=dtype, rope_factor=config.rope_factor)
+    count = num_decoders(config.decoders, samples)
+    with cached(model), Decoders(count) if count else nullcontext() as decoders:
+        answerer = LmmAnswerer(
+            model,
+            processor,
+            grid=settings(GridSpec, config.grid, processor.spec.grid, chosen, "grid"),
+            video=settings(VideoSpec, config.video, processor.spec.video, chosen, "video"),
+            reader=config.reader,
+            decoders=decoders,
+            finite=config.alarm is not None,
+        )
+        if config.choices == "written":
+            yield answerer
+        else:
+            yield LikelihoodAnswerer(answerer, task, samples, config.choices)
+
+
+def num_decoders(asked: int | None, samples: Sequence[Sample]) -> int:
+    """Return how many decoder processes to use: as asked, or by the number of media files and of cores."""
+    if asked is not None:
+        return asked
+    files = {medium.path for sample in samples for medium in sample.media if medium.path is not None}
+    if len(files) < FEW_FILES:
+        return 0
+    workers = int(os.environ.get("WORLD_SIZE", "1"))
+    return max(1, min(MOST_DECODERS, ((os.cpu_count() or 1) - 1) // workers))
+
+
+def _device(asked: str) -> str:
+    """Return a device; "auto" and "cuda" take the GPU of this process's place on the machine."""
+    import torch
+
+    if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if asked in ("auto", "cuda") and "LOCAL_RANK" in os.environ and torch.cuda.is_available():
+        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    return "cuda" if asked == "auto" else asked
