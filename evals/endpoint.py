@@ -11,8 +11,10 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from threading import Event
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -93,8 +95,11 @@ class Chat:
 class Endpoint:
     """An endpoint with its connections; any number of threads may ask. sleep: how to wait, in seconds."""
 
-    def __init__(self, spec: EndpointSpec, connections: int = 8, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.spec, self._sleep = spec, sleep
+    def __init__(
+        self, spec: EndpointSpec, connections: int = 8, sleep: Callable[[float], object] | None = None
+    ) -> None:
+        self.spec, self._stop = spec, Event()
+        self._sleep = sleep or self._stop.wait
         self._key = _key(spec.key_env)
         self._client = httpx.Client(
             timeout=spec.timeout_s,
@@ -117,16 +122,18 @@ class Endpoint:
         body |= {} if self.spec.temperature is None else {"temperature": self.spec.temperature}
         body |= {} if self.spec.seed is None else {"seed": self.spec.seed}
         content = json.dumps(body).encode("ascii")
-        wait_s, failure = self.spec.backoff_s, ""
+        wait_s, failure, attempt = self.spec.backoff_s, "", 0
         for attempt in range(1, self.spec.retries + 2):
             answer = self._once(content)
             if isinstance(answer, dict):
                 return _chat(answer, attempt)
             failure = answer.why
+            if self._stop.is_set():
+                break
             if attempt <= self.spec.retries:
                 self._sleep(min(_LONGEST_WAIT_S, max(wait_s, answer.wait_s)))
                 wait_s *= 2
-        raise EndpointDown(f"{failure} ({self.spec.retries + 1} attempts)")
+        raise EndpointDown(f"{failure} ({attempt} attempts)")
 
     def chat_all(
         self, conversations: Iterable[Sequence[Mapping[str, object]]], max_tokens: int, workers: int
@@ -136,15 +143,26 @@ class Endpoint:
         A conversation is taken when its turn comes. Raises EndpointRefused when no request can be answered.
         """
         coming = enumerate(conversations)
-        with ThreadPoolExecutor(max_workers=workers) as pool:
-            under_way: dict[Future[Chat | RequestFailed], int] = {}
-            while True:
-                for place, messages in islice(coming, workers - len(under_way)):
-                    under_way[pool.submit(self._tried, messages, max_tokens)] = place
-                if not under_way:
-                    return
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    yield under_way.pop(future), future.result()
+        under_way: dict[Future[Chat | RequestFailed], int] = {}
+        try:
+            with ThreadPoolExecutor(max_workers=workers) as pool, self._stopping():
+                while True:
+                    for place, messages in islice(coming, workers - len(under_way)):
+                        under_way[pool.submit(self._tried, messages, max_tokens)] = place
+                    if not under_way:
+                        return
+                    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                        yield under_way.pop(future), future.result()
+        finally:
+            self._stop.clear()
+
+    @contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """End the waits of what is still under way when the block is left."""
+        try:
+            yield
+        finally:
+            self._stop.set()
 
     def _tried(self, messages: Sequence[Mapping[str, object]], max_tokens: int) -> Chat | RequestFailed:
         try:
