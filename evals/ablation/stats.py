@@ -1,14 +1,14 @@
-"""Statistics of paired 0/1 scores: intervals, paired tests, corrections for many tests, equivalence and power.
+"""Statistics of paired scores: intervals, paired tests, corrections for many tests, equivalence.
 
-Scores lie in [0, 1], one a sample. A cluster is what was drawn at random (an image, a clip): samples of one cluster
-are not independent. A stratum is a task: a mean over strata weighs every task alike, whatever its number of samples.
-Formulas and sources are listed in docs/ablation.md.
+Scores lie in [0, top], one a sample; top is 1 unless said. A cluster is what was drawn at random (an image, a clip):
+samples of one cluster are not independent. A stratum is a task: a mean over strata weighs every task alike, whatever
+its number of samples. Formulas and sources are listed in docs/ablation.md. Beside it: permutation.py, power.py,
+sequential.py (stopping early), across.py (several benchmarks), evals.metrics.bootstrap.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,18 +21,24 @@ from evals.ablation.distributions import (
     t_quantile,
     t_two_sided,
 )
+from evals.ablation.power import smallest_detectable
+from evals.metrics.bootstrap import Interval, Method, bootstrap
 from evals.metrics.interval import clustered_se, wilson
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """An estimate with the two ends of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
+__all__ = [
+    "Difference",
+    "Interval",
+    "McNemar",
+    "benjamini_hochberg",
+    "cluster_bootstrap",
+    "holm",
+    "mcnemar",
+    "paired_difference",
+    "smallest_detectable",
+    "tost",
+    "wilson",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +69,13 @@ def paired_difference(
     clusters: Sequence[str],
     strata: Sequence[str],
     confidence: float = 0.95,
+    top: float = 1.0,
 ) -> Difference:
     """Return the mean over strata of new - base on the same samples, with the clustered SE and its t interval.
 
     SE = sqrt(G / (G - 1) * sum over clusters of (sum of w_i (d_i - mean_stratum))^2), w_i = 1 / (strata * n_stratum).
     Where all samples agree the SE is 0 and says nothing: the interval is then as wide as Wilson's interval of 0 out
-    of G clusters, and p is the sign test's (1 without any difference). One cluster tells nothing: [-1, 1].
+    of G clusters, and p is the sign test's (1 without any difference). One cluster tells nothing: [-top, top].
     """
     if len(new) != len(base):
         raise ValueError(f"paired_difference: {len(new)} new scores against {len(base)} of the baseline")
@@ -78,11 +85,11 @@ def paired_difference(
     df = groups - 1
     se = clustered_se(influence, clusters)
     if se is None:
-        return Difference(value=value, se=math.inf, df=df, low=-1.0, high=1.0, p=1.0)
+        return Difference(value=value, se=math.inf, df=df, low=-top, high=top, p=1.0)
     if se <= 1e-12:
-        _, half = wilson(0.0, groups, normal_quantile(0.5 + confidence / 2))
+        half = top * wilson(0.0, groups, normal_quantile(0.5 + confidence / 2))[1]
         p = 1.0 if abs(value) <= 1e-12 else 2.0 ** (1 - groups)
-        return Difference(value=value, se=0.0, df=df, low=max(-1.0, value - half), high=min(1.0, value + half), p=p)
+        return Difference(value=value, se=0.0, df=df, low=max(-top, value - half), high=min(top, value + half), p=p)
     half = t_quantile(0.5 + confidence / 2, df) * se
     return Difference(value=value, se=se, df=df, low=value - half, high=value + half, p=t_two_sided(value / se, df))
 
@@ -136,13 +143,6 @@ def tost(difference: Difference, margin: float) -> float:
     return max(below, above)
 
 
-def smallest_detectable(n: int, disagreement: float, power: float = 0.8, alpha: float = 0.05) -> float:
-    """Return the smallest true difference that n paired samples detect: (z_{1-alpha/2} + z_power) sqrt(q / n)."""
-    if n <= 0 or not 0.0 <= disagreement <= 1.0:
-        raise ValueError(f"smallest_detectable: expected n > 0 and 0 <= q <= 1, found n {n}, q {disagreement}")
-    return (normal_quantile(1 - alpha / 2) + normal_quantile(power)) * math.sqrt(disagreement / n)
-
-
 def cluster_bootstrap(
     items: Sequence[Item],
     clusters: Sequence[str],
@@ -151,23 +151,13 @@ def cluster_bootstrap(
     replicates: int = 10_000,
     seed: int = 0,
     confidence: float = 0.95,
+    method: Method = "percentile",
 ) -> Interval:
-    """Return any metric of the items with its percentile interval under resampling of whole clusters.
+    """Return any metric of the items with its interval under resampling of whole clusters; see evals.metrics.bootstrap.
 
     For a paired difference, let an item hold both scores. The same seed gives the same interval.
     """
-    grouped: dict[str, list[Item]] = {}
-    for item, cluster in zip(items, clusters, strict=True):
-        grouped.setdefault(cluster, []).append(item)
-    groups = list(grouped.values())
-    if not groups:
-        raise ValueError("cluster_bootstrap: no items")
-    draw = random.Random(seed)
-    values = sorted(
-        metric([item for group in draw.choices(groups, k=len(groups)) for item in group]) for _ in range(replicates)
-    )
-    tail = (1.0 - confidence) / 2
-    return Interval(value=metric(items), low=_quantile(values, tail), high=_quantile(values, 1.0 - tail))
+    return bootstrap(items, clusters, metric, replicates=replicates, seed=seed, confidence=confidence, method=method)
 
 
 def _influence(values: Sequence[float], strata: Sequence[str]) -> tuple[float, list[float]]:
@@ -182,11 +172,3 @@ def _influence(values: Sequence[float], strata: Sequence[str]) -> tuple[float, l
     means = {stratum: sums[stratum] / counts[stratum] for stratum in sums}
     influence = [(v - means[s]) / (len(sums) * counts[s]) for v, s in zip(values, strata, strict=True)]
     return math.fsum(means.values()) / len(means), influence
-
-
-def _quantile(ordered: Sequence[float], probability: float) -> float:
-    # linear between order statistics, as numpy's default
-    position = probability * (len(ordered) - 1)
-    lower = math.floor(position)
-    upper = min(lower + 1, len(ordered) - 1)
-    return ordered[lower] + (position - lower) * (ordered[upper] - ordered[lower])
