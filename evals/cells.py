@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from anyres.decode import open_image
+from anyres.decode import MediaError, open_image
 from evals.sample import Media
 
 
@@ -28,6 +28,10 @@ class Stored(Protocol):
     """A cell left in its file: `digest` names its bytes, `read` fetches them."""
 
     digest: str
+
+    @property
+    def place(self) -> str:
+        """Return where the cell is, for messages."""
 
     def read(self) -> bytes:
         """Return the encoded image."""
@@ -44,6 +48,12 @@ class ColumnCell:
     digest: str
     item: int | None = None
 
+    @property
+    def place(self) -> str:
+        """Return file, row and column; rows count from their row group's first."""
+        item = "" if self.item is None else f"[{self.item}]"
+        return f"{self.file}[row {self.row} of group {self.group}]: {self.column}{item}"
+
     def read(self) -> bytes:
         """Return the encoded image."""
         value = column_values(str(self.file), self.column, self.group)[self.row]
@@ -59,6 +69,11 @@ class TextCell:
     index: int
     offset: int
     digest: str
+
+    @property
+    def place(self) -> str:
+        """Return file, byte and column."""
+        return f"{self.file}, record at byte {self.offset}: column {self.index}"
 
     def read(self) -> bytes:
         """Return the encoded image."""
@@ -125,7 +140,7 @@ def text_lines(file: BinaryIO) -> Iterator[str]:
         yield line.decode("utf-8-sig" if line.startswith(b"\xef\xbb\xbf") else "utf-8")
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def column_values(file: str, column: str, group: int) -> pa.ChunkedArray:
     """Return one column of one row group of a Parquet file, or of all an Arrow file, which is mapped, not read."""
     if file.endswith(".parquet"):
@@ -143,4 +158,11 @@ def arrow_table(file: str) -> pa.Table:
 
 
 def _draw_stored(cell: Stored) -> Image.Image:
-    return open_image(cell.read())
+    """Return the image of a cell; what is wrong with it is a MediaError that names file and row."""
+    try:
+        return open_image(cell.read())
+    except MediaError as error:
+        found = str(error).removeprefix("<bytes>: ").removesuffix(f"; {error.hint}")
+        raise MediaError(cell.place, error.kind, found, error.hint) from error
+    except OSError as error:
+        raise MediaError(cell.place, "path", str(error), "the annotations were there when the run began") from error

@@ -6,6 +6,7 @@ Imports no torch: decoder processes start in a moment.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,7 @@ def decode(media: Media, video: VideoSpec, reader: Backend = "auto") -> Image.Im
     MediaFailed for a medium that cannot be read.
     """
     if media.draw is not None:
-        drawn = media.draw()
-        if not isinstance(drawn, Image.Image | VideoClip):
-            raise TypeError(f"{media.key}: drew a {type(drawn).__name__}, expected an image or a clip")
-        return drawn
+        return _drawn(media, media.draw)
     assert media.path is not None
     try:
         if media.kind == "image":
@@ -51,6 +49,16 @@ def decode(media: Media, video: VideoSpec, reader: Backend = "auto") -> Image.Im
         return _part(media.path, media.span, video, reader)
     except (ImageError, VideoError) as error:
         raise MediaFailed(str(error)) from error
+
+
+def _drawn(media: Media, draw: Callable[[], object]) -> Image.Image | VideoClip:
+    try:
+        drawn = draw()
+    except (ImageError, VideoError) as error:
+        raise MediaFailed(str(error)) from error
+    if not isinstance(drawn, Image.Image | VideoClip):
+        raise TypeError(f"{media.key}: drew a {type(drawn).__name__}, expected an image or a clip")
+    return drawn
 
 
 def _part(path: Path, span: tuple[float, float], video: VideoSpec, reader: Backend) -> VideoClip:

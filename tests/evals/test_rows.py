@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from evals.ahead import MediaFailed
 from evals.cells import image_media
+from evals.decoding import decode
 from evals.rows import read_rows, shards
+from video.clip import VideoSpec
 
 
 def png(colour: str, size: tuple[int, int] = (4, 3)) -> bytes:
@@ -121,3 +124,12 @@ def test_cells_that_are_images(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"suffix '\.txt', expected json"):
         (tmp_path / "a.txt").write_text("")
         list(read_rows(tmp_path / "a.txt"))
+
+
+def test_a_damaged_cell_is_a_media_error_that_names_its_row(tmp_path: Path) -> None:
+    cells = [{"bytes": png("red"), "path": None}, {"bytes": png("red")[:40], "path": None}]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "a.parquet")
+    good, bad = (row.image("image") for row in read_rows(tmp_path / "a.parquet"))
+    assert decode(good, VideoSpec(num_frames=1)).size == (4, 3)
+    with pytest.raises(MediaFailed, match=r"a\.parquet\[row 1 of group 0\]: image: .+; .+"):
+        decode(bad, VideoSpec(num_frames=1))
