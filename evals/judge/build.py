@@ -37,7 +37,7 @@ class JudgeSettings:
             raise ValueError(f"judge.record_cases: expected at least 1, got {self.record_cases}")
 
     @property
-    def own_form(self) -> JudgeForm | None:
+    def named_form(self) -> JudgeForm | None:
         """Return the form that replaces the task's; a ValueError for an unknown name."""
         return None if self.form is None else named_form(self.form)
 

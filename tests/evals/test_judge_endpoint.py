@@ -179,7 +179,7 @@ def test_a_wrong_key_stops_the_judging_at_once(server: Server) -> None:
 def test_the_judge_of_a_configuration(server: Server) -> None:
     given = {"kind": "endpoint", "url": server.url, "model": "m", "workers": 2, "calibration": None, "form": None}
     settings, spec = build_judge(given)
-    assert isinstance(spec, EndpointJudge) and settings.own_form is None
+    assert isinstance(spec, EndpointJudge) and settings.named_form is None
     with opened(spec) as judge:
         assert [reply.text for _, reply in judge.ask(questions(3))] == ["hi"] * 3
         assert judge.facts()["model"] == "m"
@@ -190,7 +190,7 @@ def test_the_judge_of_a_configuration(server: Server) -> None:
     with pytest.raises(ValueError, match="urll"):
         build_judge({**given, "urll": "x"})
     with pytest.raises(ValueError, match=r"judge\.form: got 'x'"):
-        assert build_judge({**given, "form": "x"})[0].own_form
+        assert build_judge({**given, "form": "x"})[0].named_form
 
 
 def test_waits_end_when_the_judging_stops(server: Server) -> None:
