@@ -2,12 +2,13 @@
 
 The rules for a choice, in order; the first that reads a label of this sample wins:
 
-- "bare": the whole text is a label, in any case, brackets, stars or with a full stop;
+- "bare": the whole text is a label, in any case, brackets, stars or with a full stop, or "option B";
 - "boxed": the last \\boxed{B};
 - "declared": the last "answer / option / choice is B", with "is", ":" or "=";
 - "leading": the text begins with "B.", "B)", "B:" or "(B)", and lists no second label so;
 - "option": exactly one option's words are in the text (of nested ones the longest);
-- "capital": exactly one capital label stands alone in it, articles ("A dog") and pronouns not counted.
+- "capital": exactly one capital label stands alone in it, articles ("A dog"), pronouns and formulas ("C++") not
+  counted; none when it is denied ("not B", "isn't B").
 
 A bare, boxed or declared letter that is no label of this sample ends the cascade: "out_of_range". Nothing read is
 "none". Both leave the answer None, which scores 0 and is counted as unparsed. Nothing is ever drawn at random.
@@ -39,7 +40,11 @@ _UNDECIDED = re.compile(
     r"(?:can(?:not| not|['\u2019]t)|(?:do|does)(?: not|n['\u2019]t)|unable to) "
     r"(?:tell|determine|say|know|see enough|provide|answer))\b"
 )
-_ALONE = re.compile(r"(?<![A-Za-z0-9'])([A-Z])(?![A-Za-z0-9])(?!['\u2019])")
+_ALONE = re.compile(r"(?<![A-Za-z0-9'=+#^])([A-Z])(?![A-Za-z0-9=+#^])(?!['\u2019])")
+_DENIED = re.compile(
+    r"(?:\bnot|\bnever|\bexcept|n['\u2019]t)(?:\s+(?:be|the|an?|answer|option|choice|letter))*\W*$", re.IGNORECASE
+)
+_NAMED = re.compile(r"(?:the\s+)?(?:option|choice|letter)\s+", re.IGNORECASE)
 # words that may follow the label A but not the article "A"
 _AFTER_LABEL = frozenset(
     ["and", "as", "based", "because", "but", "due", "for", "from", "given", "is", "or", "since", "so", "was", "which"]
@@ -48,7 +53,8 @@ _AFTER_LABEL = frozenset(
 
 def parse_choice(text: str, options: tuple[str, ...], labels: tuple[str, ...]) -> Parsed:
     """Return the label read in `text` and the rule that read it; see the module for the rules."""
-    text = _SPECIAL.sub(" ", text).strip()
+    # full-width letters are letters
+    text = _SPECIAL.sub(" ", unicodedata.normalize("NFKC", text)).strip()
     for rule, read in (("bare", _bare), ("boxed", _boxed), ("declared", _declared)):
         letter = read(text)
         if letter in labels:
@@ -110,6 +116,8 @@ def normalise(text: str) -> str:
 
 def _bare(text: str) -> str | None:
     core = text.strip(_WRAPPING)
+    if (named := _NAMED.match(core)) is not None:
+        core = core[named.end() :].strip(_WRAPPING)
     return core.upper() if len(core) == 1 and core.isascii() and core.isalpha() else None
 
 
@@ -175,9 +183,9 @@ def _words(text: str) -> str:
 
 
 def _capital(text: str, labels: tuple[str, ...]) -> str | None:
-    found = {
-        match[1]
-        for match in _ALONE.finditer(text)
-        if match[1] in labels and not _is_word(match[1], text[match.end() :])
-    }
-    return found.pop() if len(found) == 1 else None
+    found = [
+        match for match in _ALONE.finditer(text) if match[1] in labels and not _is_word(match[1], text[match.end() :])
+    ]
+    if len({match[1] for match in found}) != 1 or any(_DENIED.search(text[: match.start()]) for match in found):
+        return None
+    return found[0][1]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals.parse import normalise, parse_choice, parse_text
+from evals.parse import normalise, parse_choice, parse_text, parse_yes_no
 
 OPTIONS = ("roll the handle", "tap their feet", "strum the string", "hit with sticks", "unwrap it")
 LABELS = ("A", "B", "C", "D", "E")
@@ -59,6 +59,37 @@ CASES = [
     ("Answer: A dog is running", None, "none"),
     ("e.g. something else", None, "none"),
     ("Vitamin D's effect", None, "none"),
+    # said of a letter, but no answer
+    ("It is not B", None, "none"),
+    ("It can't be the option B", None, "none"),
+    ("The answer is not A, it is B", None, "none"),
+    ("Option A is wrong. The answer is B", "B", "declared"),
+    ("C++", None, "none"),
+    ("E=mc2", None, "none"),
+    ("None of the above", None, "none"),
+    ("Error: CUDA out of memory", None, "none"),
+    # what other harnesses took for a right answer, for A, or drew at random
+    (".", None, "none"),
+    ("(", None, "none"),
+    ("!!!!", None, "none"),
+    ("False", None, "none"),
+    ("a man is running", None, "none"),
+    ("the man is a dancer", None, "none"),
+    ("Best option:(B", "B", "declared"),
+    ("Best option: A.", "A", "declared"),
+    ("Assistant: LECTURE: A cell is small. SOLUTION: it is. The answer is D.", "D", "declared"),
+    ("B. tap their feet and then A", "B", "leading"),
+    ("tap their feet, not strum the string", None, "none"),
+    # other ways to write a letter
+    ("option c", "C", "bare"),
+    ("The letter B.", "B", "bare"),
+    ("\uff22", "B", "bare"),
+    ("<answer>B</answer>", "B", "capital"),
+    ("I'd go with (C).", "C", "capital"),
+    (r"final answer: $\boxed{B}$", "B", "boxed"),
+    ("ANSWER IS C", "C", "declared"),
+    ("The answer is\n\nB", "B", "declared"),
+    ("the answer is: a) roll the handle", "A", "declared"),
     # a letter that this sample does not have
     ("G", None, "out_of_range"),
     ("The answer is G.", None, "out_of_range"),
@@ -103,6 +134,57 @@ def test_permuting_options_permutes_the_label(order: list[int], form: str, right
     permuted = tuple(OPTIONS[i] for i in order)
     parsed = parse_choice(form.format(OPTIONS[right]), permuted, LABELS)
     assert parsed.answer == LABELS[order.index(right)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.permutations(range(5)),
+    st.sampled_from(
+        ["{}", "({})", "The answer is {}.", r"\boxed{{{}}}", "{}. {words}", "I choose {}", "not {}", "{} or A"]
+    ),
+    st.integers(0, 4),
+)
+def test_permuting_options_and_letters_permutes_the_answer(order: list[int], form: str, right: int) -> None:
+    # the same words said of permuted options: the option that is meant stays the same
+    permuted = tuple(OPTIONS[i] for i in order)
+    there = parse_choice(form.format(LABELS[right], words=OPTIONS[right]), OPTIONS, LABELS)
+    label = LABELS[order.index(right)]
+    back = parse_choice(form.format(label, words=OPTIONS[right]), permuted, LABELS)
+    assert there.rule == back.rule
+    meant = None if back.answer is None else permuted[LABELS.index(back.answer)]
+    assert meant == (None if there.answer is None else OPTIONS[LABELS.index(there.answer)])
+
+
+YES_NO = [
+    ("Yes", "yes", "bare"),
+    ("no.", "no", "bare"),
+    ("**No**</s>", "no", "bare"),
+    ("Yes, there is a dog", "yes", "leading"),
+    ("No notice board is seen", "no", "leading"),
+    ("The answer is yes", "yes", "declared"),
+    ("It looks so, but answer: **no**", "no", "declared"),
+    ("There is no dog in the image. Yes", "no", "alone"),
+    ("There isn't a dog", "no", "alone"),
+    ("It is not there", "no", "alone"),
+    ("I think yes", "yes", "alone"),
+    # words that hold the letters of yes and no
+    ("I notice a dog", None, "none"),
+    ("yesterday", None, "none"),
+    ("Norway", None, "none"),
+    # neither, or both
+    ("there is a dog", None, "none"),
+    ("I'm not sure", None, "none"),
+    ("I cannot tell", None, "none"),
+    ("yes and no", None, "none"),
+    ("no or yes", None, "none"),
+    ("", None, "none"),
+]
+
+
+@pytest.mark.parametrize(("text", "answer", "rule"), YES_NO)
+def test_yes_or_no(text: str, answer: str | None, rule: str) -> None:
+    parsed = parse_yes_no(text)
+    assert (parsed.answer, parsed.rule) == (answer, rule)
 
 
 @settings(max_examples=200, deadline=None)
