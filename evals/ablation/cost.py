@@ -1,4 +1,4 @@
-"""What one answer costs under a setting, from its measured lengths, as if nothing were shared between samples."""
+"""What one answer costs under a setting: counted from its measured lengths, and timed, with nothing shared."""
 
 from __future__ import annotations
 
@@ -18,3 +18,17 @@ class Cost:
     def flops(self) -> int:
         """Return the FLOPs of encoder, projector and prefill."""
         return self.encoder_flops + self.llm_flops
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds of one sample answered alone, decoding of its media apart: to its first token, and to its last.
+
+    encode: the vision encoder's part. peak_mib: of the CUDA device, None elsewhere.
+    """
+
+    sample: str
+    first_token: float
+    seconds: float
+    encode: float
+    peak_mib: float | None

@@ -16,19 +16,28 @@ from evals.ablation.table import SweepRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """One figure of a sweep in every format, under the name of its file."""
+    """One figure of a sweep, under the name of its file; PNG and PDF are made when they are written."""
 
     name: str
     svg: bytes
-    png: bytes
-    pdf: bytes
     caption: str
     alt: str
+    figure: plots.Figure
 
     @property
     def picture(self) -> Picture:
         """Return the figure as a block of a report."""
         return Picture(data=self.svg, format="svg+xml", caption=self.caption, alt=self.alt)
+
+    @property
+    def png(self) -> bytes:
+        """Return the figure as PNG."""
+        return plots.to_png(self.figure)
+
+    @property
+    def pdf(self) -> bytes:
+        """Return the figure as PDF."""
+        return plots.to_pdf(self.figure)
 
 
 def draw(analysis: Analysis, cells: Sequence[Cell], name: str, title: str, axes: Sequence[str]) -> list[Drawn]:
@@ -100,8 +109,8 @@ def _heat(pooled: Sequence[SweepRow], cells: Sequence[Cell], name: str, title: s
         _drawn(
             maps.heat_map(pooled, places, (down, across), (axes[0], axes[1])),
             f"{name}-map",
-            f"Accuracy over all tasks by {axes[0]} and {axes[1]}, with the visual tokens measured. Dashed lines, where "
-            "tokens vary both ways, join places of equal tokens: along one of them only their use differs.",
+            f"Accuracy over all tasks by {axes[0]} and {axes[1]}, with the visual tokens measured. Where tokens "
+            "rise both ways, dashed lines join places of equal tokens: along one of them only their use differs.",
             f"{title}: map of accuracy by {axes[0]} and {axes[1]}, {_told(pooled)}",
         )
     ]
@@ -166,13 +175,7 @@ def _file(words: str) -> str:
 
 
 def _drawn(figure: plots.Figure, name: str, caption: str, alt: str) -> Drawn:
-    made = Drawn(
-        name=name,
-        svg=plots.to_svg(figure),
-        png=plots.to_png(figure),
-        pdf=plots.to_pdf(figure),
-        caption=caption,
-        alt=alt,
-    )
+    svg = plots.to_svg(figure)
+    # nothing else holds it open
     plots.close(figure)
-    return made
+    return Drawn(name=name, svg=svg, caption=caption, alt=alt, figure=figure)

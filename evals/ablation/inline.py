@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from html import escape
 
 from evals.ablation.plots import COLORS, GRID, INK, SOFT
@@ -11,7 +12,15 @@ from evals.ablation.plots import COLORS, GRID, INK, SOFT
 THEME = {INK: "--ink", SOFT: "--soft", GRID: "--line", **{color: f"--c{i}" for i, color in enumerate(COLORS)}}
 
 
-def inline_svg(data: bytes, name: str, alt: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inline:
+    """An <svg> element and its natural width."""
+
+    text: str
+    width_px: float
+
+
+def inline_svg(data: bytes, name: str, alt: str) -> Inline:
     """Return an <svg> element of a matplotlib SVG; `name` is put before its ids, so that figures do not mix them up."""
     text = data.decode("utf-8")
     text = text[text.index("<svg") :]
@@ -24,9 +33,13 @@ def inline_svg(data: bytes, name: str, alt: str) -> str:
     text = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", text)
     # the figure's background is the page's
     text = re.sub(r"fill: ?#ffffff", "fill: none", text, count=1)
+    text = re.sub(r"stroke: ?#ffffff", "stroke: var(--paper)", text)
     for color, variable in THEME.items():
         text = re.sub(rf"(fill|stroke): {color}", rf"\1: var({variable})", text)
-    width = re.search(r'\bwidth="([\d.]+)pt"', text)
+    found = re.search(r'\bwidth="([\d.]+)pt"', text)
+    # 72 points are 96 pixels
+    width_px = float(found[1]) * 4 / 3 if found else 0.0
     text = re.sub(r'\s(width|height)="[\d.]+pt"', "", text, count=2)
-    natural = f' style="max-width:{float(width[1]) * 4 / 3:.0f}px"' if width else ""
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"{natural}', 1).strip()
+    natural = f' style="max-width:{width_px:.0f}px"' if width_px else ""
+    text = text.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"{natural}', 1)
+    return Inline(text=text.strip(), width_px=width_px)

@@ -14,6 +14,7 @@ body { margin: 0; background: var(--paper); color: var(--ink); -webkit-font-smoo
 main { max-width: 1120px; margin: 0 auto; padding: 8px 28px 96px; }
 a { color: var(--accent); text-underline-offset: 3px; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 3px; border-radius: 3px; }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .skip { position: absolute; left: -9999px; }
 .skip:focus { left: 12px; top: 12px; background: var(--paper); padding: 8px 12px; z-index: 3; }
 header { max-width: 1120px; margin: 0 auto; padding: 52px 28px 22px; }
@@ -31,13 +32,15 @@ h3 { font-size: 18px; letter-spacing: -.005em; margin: 40px 0 6px; }
 p { margin: 10px 0; max-width: 74ch; overflow-wrap: break-word; }
 p.lead { font-size: 19px; line-height: 1.5; margin: 16px 0; text-wrap: pretty; }
 p.note { border-left: 3px solid var(--rule); padding: 2px 0 2px 14px; color: var(--soft); font-size: 14.5px; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(156px, 1fr)); gap: 12px;
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 12px;
   margin: 22px 0 8px; }
 .figures div { background: var(--tint); border-radius: 10px; padding: 14px 18px 12px; }
 .figures b { display: block; font-size: 28px; line-height: 1.2; font-weight: 620; letter-spacing: -.025em;
   font-variant-numeric: tabular-nums; }
 .figures span { display: block; color: var(--soft); font-size: 13.5px; line-height: 1.4; margin-top: 2px; }
-figure { margin: 22px 0 26px; }
+figure { margin: 24px 0 30px; }
+figure.aside { display: grid; grid-template-columns: minmax(0, 700px) minmax(200px, 1fr); gap: 8px 36px; }
+figure.aside figcaption { margin-top: 12px; }
 .plot { overflow-x: auto; }
 .plot svg { display: block; width: 100%; min-width: 540px; height: auto; }
 figure img { display: block; max-width: 100%; height: auto; }
@@ -47,13 +50,13 @@ table { border-collapse: collapse; font-size: 13.5px; line-height: 1.45; font-va
   width: 100%; }
 th { color: var(--soft); font-weight: 600; font-size: 12.5px; border-bottom: 1.5px solid var(--rule);
   vertical-align: bottom; }
-th, td { padding: 6px 9px; text-align: right; white-space: nowrap; }
+th, td { padding: 6px 8px; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { padding-left: 4px; }
 th button { all: unset; cursor: pointer; } th button:hover { color: var(--accent); }
 th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 3px; border-radius: 3px; }
-th button::after { content: "\\2195"; opacity: .4; margin-left: 4px; font-size: 11px; }
-th[aria-sort=ascending] button::after { content: "\\2191"; opacity: 1; }
-th[aria-sort=descending] button::after { content: "\\2193"; opacity: 1; }
+th button:hover { text-decoration: underline; text-underline-offset: 3px; }
+th[aria-sort=ascending] button::after { content: "\\2009\\2191"; }
+th[aria-sort=descending] button::after { content: "\\2009\\2193"; }
 td { border-bottom: 1px solid var(--line); }
 tbody tr:last-child td { border-bottom: 0; }
 tbody tr:hover td { background: var(--tint); }
@@ -81,6 +84,7 @@ footer { color: var(--soft); font-size: 13.5px; margin-top: 64px; }
   .figures { grid-template-columns: 1fr 1fr; }
   .figures div { padding: 12px 14px; } .figures b { font-size: 24px; } p.lead { font-size: 17.5px; }
   h2 { margin-top: 44px; } }
+@media (max-width: 960px) { figure.aside { display: block; } }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
 @media print { :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #ccc; --tint: #f4f4f4;
   --rule: #888; --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #e69f00; --c5: #56b4e9; }

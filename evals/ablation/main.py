@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from evals.ablation.output import SweepOutput
     from evals.ablation.runner import SweepRun
     from evals.ablation.sizes import Sizes
+    from evals.ablation.table import Measured
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,6 +116,8 @@ def measure(
 
     config = points[0].config
     done = answer(points, models, folder, progress)
+    if config.timed:
+        done = replace(done, points=tuple(_timed(points, done.points, models, folder)))
     cells, task = [point.cell for point in points], points[0].task
     shown = None
     if all(point.task is task for point in points):
@@ -153,6 +156,25 @@ def answer(
         progress=progress,
         bar_line=bar_line,
     )
+
+
+def _timed(
+    points: "Sequence[Planned]", measured: "Sequence[Measured]", models: "LoadedModels", folder: Path
+) -> "Iterator[Measured]":
+    """Yield what was measured at each point with the times of a few samples."""
+    from evals.ablation.timing import timed
+
+    for index, (point, found) in enumerate(zip(points, measured, strict=True)):
+        kept, config = folder / "cells" / f"{index:02d}-{point.cell.folder}", point.config
+        samples = choose(point.task, config.limit)
+        times = timed(
+            lambda setting=point.setting: (models.answerer(setting), models.model(*setting.model)[0]),
+            point.task,
+            samples,
+            config.timed,
+            kept,
+        )
+        yield replace(found, times=times)
 
 
 def _sweep(composed: Composed, arguments: Arguments) -> int:

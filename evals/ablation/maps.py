@@ -41,14 +41,15 @@ def heat_map(
         known = score[np.isfinite(score)]
         low, top = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
         room = max(0.02, 0.35 * (top - low))
-        image = axes.imshow(score, cmap=HEAT, vmin=low - room, vmax=top + room, aspect="auto")
+        image = axes.pcolormesh(score, cmap=HEAT, vmin=low - room, vmax=top + room, edgecolors="white", linewidth=2.5)
         _iso_tokens(axes, tokens)
         for y in range(high):
             for x in range(wide):
                 if math.isfinite(score[y, x]):
                     _cell(axes, x, y, float(score[y, x]), float(tokens[y, x]), dark=bool(image.norm(score[y, x]) > 0.6))
-        axes.set_xticks(range(wide), names[1])
-        axes.set_yticks(range(high), names[0])
+        axes.set_xticks([x + 0.5 for x in range(wide)], names[1])
+        axes.set_yticks([y + 0.5 for y in range(high)], names[0])
+        axes.invert_yaxis()
         axes.set(xlabel=axes_names[1], ylabel=axes_names[0])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
@@ -109,25 +110,30 @@ def flips(rows: Sequence[SweepRow], same_right: Sequence[int]) -> Figure:
 
 
 def _cell(axes: Axes, x: int, y: int, score: float, tokens: float, dark: bool) -> None:
-    color = "#ffffff" if dark else "#102a43"
-    axes.text(x, y - 0.08, f"{100 * score:.1f}%", ha="center", va="center", color=color, fontsize=11, weight="bold")
+    color = "#fefefe" if dark else "#102a43"
+    axes.text(
+        x + 0.5, y + 0.42, f"{100 * score:.1f}%", ha="center", va="center", color=color, fontsize=11, weight="bold"
+    )
     if math.isfinite(tokens):
-        axes.text(x, y + 0.24, f"{tokens:,.0f} tokens", ha="center", va="center", color=color, fontsize=8)
+        axes.text(x + 0.5, y + 0.72, f"{tokens:,.0f} tokens", ha="center", va="center", color=color, fontsize=8)
 
 
 def _iso_tokens(axes: Axes, tokens: np.ndarray) -> None:
     """Draw lines of equal visual tokens, at powers of two (or of the square root of two) between the extremes."""
     if min(tokens.shape) < 2 or not np.isfinite(tokens).all() or (tokens <= 0).any():
         return
-    varies = [(np.ptp(np.log(tokens), axis=side) > 0.05).any() for side in (0, 1)]
-    if not all(varies):
+    # a plateau has no place of equal tokens but itself
+    if any((np.abs(np.diff(np.log(tokens), axis=side)) < 0.02).any() for side in (0, 1)):
         return
     logs = np.log2(tokens)
     low, top = float(logs.min()), float(logs.max())
     step = 1.0 if top - low > 2 else 0.5
     levels = [level for level in np.arange(math.ceil(low / step) * step, top, step) if low < level < top]
     if levels:
-        lines = axes.contour(logs, levels=levels, colors=SOFT, linewidths=1.0, linestyles="dashed")
+        centres = [np.arange(count) + 0.5 for count in tokens.shape]
+        lines = axes.contour(
+            centres[1], centres[0], logs, levels=levels, colors=SOFT, linewidths=1.0, linestyles="dashed"
+        )
         axes.clabel(lines, fmt=lambda level: f"{2**level:,.0f}", fontsize=8, colors=INK)
 
 

@@ -24,8 +24,8 @@ from evals.ablation.summary import (
     how_to_read,
     notes,
     pairs_block,
+    scores_block,
     strata_block,
-    table_block,
 )
 from evals.ablation.table import SweepRow
 
@@ -124,11 +124,11 @@ def _told(
     own: Mapping[str, Sequence[str]],
 ) -> list[Block]:
     rows = analysis.rows
-    blocks: list[Block] = [Paragraph(text=finding(rows), kind="lead"), cards(rows)]
+    blocks: list[Block] = [Paragraph(text=finding(rows), kind="lead"), cards(rows, analysis.fronts)]
     blocks += [figure.picture for figure in drawn]
     blocks += [
         Heading(text="Scores"),
-        table_block(rows, "Each difference is to the row marked baseline that has the same samples."),
+        *scores_block(rows),
         *notes(rows, own),
         *pairs_block(analysis),
         Heading(text="What it costs"),

@@ -104,7 +104,8 @@ def by_task(panels: Sequence[tuple[str, Sequence[Series]]], xlabel: str, columns
         for axes in grid[:, 0]:
             axes.set_ylabel("accuracy")
         figure.supxlabel(xlabel, fontsize=10, color=INK)
-        _legend_below(figure, grid[0, 0])
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper right", ncols=min(6, len(labels)), fontsize=9)
     return figure
 
 

@@ -112,6 +112,8 @@ class Section:
     folded: bool = False
 
 
+# a figure that is narrower has its caption beside it, where the screen is wide
+ASIDE_PX = 760
 # nothing is fetched, whatever the page holds
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
@@ -119,8 +121,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """Return the whole HTML document, ASCII, without links to anything outside."""
     names = [_anchor(section.title, index) for index, section in enumerate(sections)]
-    links = "".join(f'<a href="#{n}">{escape(s.title)}</a>' for n, s in zip(names, sections, strict=True))
-    body = "\n".join(_section(section, name) for section, name in zip(sections, names, strict=True))
+    links = "".join(_links(section, name, title) for section, name in zip(sections, names, strict=True))
+    body = "\n".join(_section(section, name, title) for section, name in zip(sections, names, strict=True))
     html = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -138,18 +140,27 @@ def _anchor(title: str, index: int) -> str:
     return f"s{index}-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _section(section: Section, name: str) -> str:
+def _links(section: Section, name: str, title: str) -> str:
+    if section.title != title:
+        return f'<a href="#{name}">{escape(section.title)}</a>'
+    # the page is about this section: its parts are what a reader looks for
+    parts = [(f"{name}-{index}", b.text) for index, b in enumerate(section.blocks) if isinstance(b, Heading)]
+    return "".join(f'<a href="#{part}">{escape(text)}</a>' for part, text in parts)
+
+
+def _section(section: Section, name: str, title: str) -> str:
     inner = "\n".join(_block(block, f"{name}-{index}") for index, block in enumerate(section.blocks))
+    shown = ' class="unseen"' if section.title == title else ""
     if section.folded:
         return f'<details id="{name}"><summary><h2>{escape(section.title)}</h2></summary>\n{inner}\n</details>'
-    return f'<section id="{name}">\n<h2>{escape(section.title)}</h2>\n{inner}\n</section>'
+    return f'<section id="{name}">\n<h2{shown}>{escape(section.title)}</h2>\n{inner}\n</section>'
 
 
 def _block(block: Block, name: str) -> str:
     if isinstance(block, Paragraph):
         return f'<p class="{block.kind}">{escape(block.text)}</p>'
     if isinstance(block, Heading):
-        return f"<h3>{escape(block.text)}</h3>"
+        return f'<h3 id="{name}">{escape(block.text)}</h3>'
     if isinstance(block, Folded):
         inner = "\n".join(_block(one, f"{name}-{index}") for index, one in enumerate(block.blocks))
         return f"<details><summary><h3>{escape(block.title)}</h3></summary>\n{inner}\n</details>"
@@ -186,10 +197,12 @@ def _example(example: Example) -> str:
 def _picture(picture: Picture, name: str) -> str:
     if picture.format == "svg+xml":
         # focusable: on a narrow screen it scrolls, by keys too
-        inner = f'<div class="plot" tabindex="0">{inline_svg(picture.data, name, picture.alt)}</div>'
-    else:
-        data = base64.b64encode(picture.data).decode("ascii")
-        inner = f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt, quote=True)}">'
+        svg = inline_svg(picture.data, name, picture.alt)
+        aside = ' class="aside"' if svg.width_px < ASIDE_PX else ""
+        plot = f'<div class="plot" tabindex="0">{svg.text}</div>'
+        return f"<figure{aside}>{plot}<figcaption>{escape(picture.caption)}</figcaption></figure>"
+    data = base64.b64encode(picture.data).decode("ascii")
+    inner = f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt, quote=True)}">'
     return f"<figure>{inner}<figcaption>{escape(picture.caption)}</figcaption></figure>"
 
 

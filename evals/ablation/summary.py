@@ -21,6 +21,10 @@ COST_HEAD = (
     "samples/s", "peak MiB", "features MiB",
 )  # fmt: skip
 PAIR_HEAD = ("setting", "against", "difference [95 %]", "p (BH)", "+/-", "same within margin, p (BH)")
+# a longer table is folded
+MOST_ROWS = 30
+# more steps than this are a list that nobody reads
+MOST_STEPS = 6
 COST_WORDS = {"tokens": "visual tokens", "tflops": "FLOPs", "latency": "latency"}
 
 
@@ -36,24 +40,45 @@ def finding(rows: Sequence[SweepRow]) -> str:
     best = max(pooled, key=lambda row: row.accuracy)
     if best.difference is not None:
         gain = f"against {best.baseline} {_gain(best)}"
-        words.append(f"The best setting is {best.setting}{_tokens(best)} with {_share(best)}: {gain}.")
+        share = _share(best).removesuffix(" are right")
+        words.append(f"The best setting is {best.setting}{_tokens(best)} with {share}: {gain}.")
     else:
         others = [f"{row.setting} {_gain(row)}" for row in pooled if row.difference is not None]
         words.append(f"No setting does better; against it, {'; '.join(others)}." if others else "")
         return " ".join(words).strip()
     steps = [(a, b) for a, b in pairwise(pooled) if b.step is not None and b.step_p is not None]
-    if len(steps) > 1:
+    if 1 < len(steps) < MOST_STEPS:
         told = "; ".join(f"{a.setting} to {b.setting} {_points(b.step)} (p {_p(b.step_p)})" for a, b in steps)
         words.append(f"Step by step, in points: {told}.")
     return " ".join(words)
 
 
-def cards(rows: Sequence[SweepRow], most: int = 6) -> Figures:
-    """Return the accuracy over all tasks as large numbers: of every setting, or with many of each set's baseline."""
+def cards(rows: Sequence[SweepRow], fronts: Sequence[Front] = (), most: int = 6) -> Figures:
+    """Return the accuracy over all tasks as large numbers: of every setting, or with many of those that stand out."""
     shown = overall(rows)
-    if len(shown) > most:
-        shown = [row for row in shown if row.difference is None][:most]
-    return Figures(items=tuple((f"{100 * row.accuracy:.1f}%", f"{row.setting}{_tokens(row, ', ')}") for row in shown))
+    if len(shown) <= most:
+        return Figures(items=tuple((_large(row), f"{row.setting}{_tokens(row, ', ')}") for row in shown))
+    apart = [row for row in shown if row.difference is None]
+    if len(apart) > 1:
+        return Figures(items=tuple((_large(row), f"{row.setting}{_tokens(row, ', ')}") for row in apart[:most]))
+    best = max(shown, key=lambda row: row.accuracy)
+    told = [(apart[0], "baseline"), (best, "best")]
+    for front in fronts:
+        if front.cost == "tokens" and front.cheapest is not None:
+            word = f"fewest tokens within {100 * front.margin:g} points of it"
+            told.append((next(row for row in shown if row.setting == front.cheapest), word))
+    return Figures(items=tuple((_large(row), f"{word}: {row.setting}{_tokens(row, ', ')}") for row, word in told))
+
+
+def scores_block(rows: Sequence[SweepRow]) -> list[Block]:
+    """Return the rows that sum up as a table, and those of each task, folded when they are many."""
+    caption = "Each difference is to the row marked baseline that has the same samples. Press a heading to sort."
+    pooled = overall(rows)
+    single = [row for row in rows if row.task != pooled[0].task]
+    if not single or len(rows) <= MOST_ROWS:
+        return [table_block(rows, caption)]
+    folded = Folded(title=f"Scores of each task ({len(single)} rows)", blocks=(table_block(single, ""),))
+    return [table_block(pooled, caption), folded]
 
 
 def table_block(rows: Sequence[SweepRow], caption: str) -> Table:
@@ -73,7 +98,7 @@ def cost_block(rows: Sequence[SweepRow]) -> Table:
     return Table(
         head=COST_HEAD,
         rows=tuple(map(_cost_cells, overall(rows))),
-        caption="What a sample costs, measured; times in ms, of the batch that a sample was answered in.",
+        caption="What a sample costs, measured. Times (ms) and samples/s: of a few samples, alone and with nothing shared.",
         name="Costs",
     )
 
@@ -129,7 +154,11 @@ def notes(rows: Sequence[SweepRow], more: Mapping[str, Sequence[str]]) -> list[B
         settings: dict[str, list[str]] = {}
         for row in poor:
             settings.setdefault(row.task, []).append(row.setting)
-        named = "; ".join(f"{task} at {', '.join(where)}" for task, where in settings.items())
+        count = len({row.setting for row in rows})
+        named = "; ".join(
+            f"{task} at {', '.join(where) if len(where) < count else 'every setting'}"
+            for task, where in settings.items()
+        )
         found.append(f"Not above the majority baseline (the interval reaches it): {named}.")
     small = min((row.n for row in rows), default=0)
     if small:
@@ -161,8 +190,8 @@ DEFINITIONS = {
     "tokens": "Visual tokens a sample, measured in the sequence that the language model read: mean, median, 95th "
     "percentile.",
     "GFLOP": "Of one sample, from its measured lengths, as if nothing were shared: the encoder; projector and prefill.",
-    "TTFT, latency": "Wall time of the batch that a sample was answered in, to its first token and to its last, with "
-    "nothing but the model counted. A tile that an earlier setting encoded costs nothing again.",
+    "TTFT, latency": "Wall time of a sample answered alone, decoding of media apart and nothing shared, to its first "
+    "token and to its last: of a few samples a setting, evenly spread, after one that warms up.",
     "features MiB": "The encoder's features of one sample on a disk, in the model's own dtype.",
     "unp./fail": "Answers in which nothing could be read; samples whose picture or clip could not be.",
 }
@@ -221,7 +250,7 @@ def _difference(value: float | None, low: float | None, high: float | None) -> s
 def _front_text(front: Front) -> str:
     margin = f"{100 * front.margin:g} {'point' if front.margin == 0.01 else 'points'}"
     words = [f"By {COST_WORDS[front.cost]}: on the front {_list(front.front)}."]
-    if set(front.statistical) != set(front.front):
+    if set(front.statistical) != set(front.front) and len(front.statistical) <= MOST_STEPS:
         words.append(f"Not shown to be matched within {margin} by a cheaper one: {_list(front.statistical)}.")
     if front.knee is not None:
         words.append(f"The front bends most at {front.knee}.")
@@ -252,6 +281,10 @@ def _gain(row: SweepRow) -> str:
 
 def _share(row: SweepRow) -> str:
     return f"{100 * row.accuracy:.1f} % [{100 * row.low:.1f}, {100 * row.high:.1f}] are right"
+
+
+def _large(row: SweepRow) -> str:
+    return f"{100 * row.accuracy:.1f}%"
 
 
 def _tokens(row: SweepRow, before: str = " (") -> str:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evals.ablation.cost import Cost
+from evals.ablation.cost import Cost, Timing
 from evals.ablation.distributions import normal_quantile
 from evals.ablation.stats import Difference, holm, mcnemar, paired_difference
 from evals.result import FAILED, Prediction, Result, Row, Scored
@@ -20,7 +20,8 @@ from evals.score import ALL, MEAN
 class Measured:
     """One setting of a sweep as measured: its results by task name, and how many answers came from equal plans.
 
-    groups: of each task, its further rows and the kinds they pool. flops: what one prediction costs, or None.
+    groups: of each task, its further rows and the kinds they pool. flops: what one prediction costs, or None. times: of
+    a few samples answered one by one with nothing shared.
     """
 
     setting: str
@@ -28,6 +29,7 @@ class Measured:
     groups: Mapping[str, Mapping[str, tuple[str, ...]]]
     flops: Callable[[Prediction], Cost] | None = None
     shared: int = 0
+    times: tuple[Timing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,9 @@ class SweepRow:
     the same family. wins, losses: samples on which only this setting or only the baseline is better. mde: the smallest
     true difference that these samples show with 80 % power. step, step_p: the same against the setting before.
     tokens: visual tokens a sample, measured; tflops: a sample, encoder, projector and prefill, of which encoder_tflops
-    and llm_tflops; ttft, latency: seconds of the batch that a sample was answered in, to its first token and its last;
-    seconds: a sample's share; features_mib: a sample's features on a disk.
+    and llm_tflops; ttft, latency: seconds of one sample alone to its first token and its last, of the few that were
+    timed, and samples_per_second so; seconds: a sample's share of the sweep, where settings share their work;
+    features_mib: a sample's features on a disk.
     """
 
     task: str
@@ -172,8 +175,8 @@ def _row(label: str, name: str, task: str, point: Measured, base: Measured, befo
     reached = [item.prediction for item in items if item.prediction.status not in FAILED]
     tokens = [float(prediction.visual_tokens) for prediction in reached]
     costs = [] if point.flops is None else [point.flops(prediction) for prediction in reached]
-    first, whole = [_first_token(one) for one in reached], [_latency(one) for one in reached]
-    seconds = _mean([item.prediction.seconds for item in items])
+    first, whole = [time.first_token for time in point.times], [time.seconds for time in point.times]
+    peaks = [time.peak_mib for time in point.times if time.peak_mib is not None]
     against = None if point is base else _compare_row(name, task, point, base)
     step = None if before is None else _compare_row(name, task, point, before)
     return SweepRow(
@@ -209,9 +212,9 @@ def _row(label: str, name: str, task: str, point: Measured, base: Measured, befo
         ttft_p95=quantile(first, 0.95),
         latency_p50=quantile(whole, 0.5),
         latency_p95=quantile(whole, 0.95),
-        seconds=seconds,
-        samples_per_second=1 / seconds if seconds else None,
-        peak_mib=max((one.peak_mib for one in reached if one.peak_mib is not None), default=None),
+        seconds=_mean([item.prediction.seconds for item in items]),
+        samples_per_second=len(whole) / math.fsum(whole) if whole and math.fsum(whole) else None,
+        peak_mib=max(peaks, default=None),
         features_mib=_mean([cost.feature_bytes / (1 << 20) for cost in costs]),
         unparsed=found.unparsed,
         failed=found.failed,
@@ -256,11 +259,3 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _first_token(prediction: Prediction) -> float:
-    return (prediction.encode_seconds + prediction.prefill_seconds) * prediction.batch
-
-
-def _latency(prediction: Prediction) -> float:
-    return _first_token(prediction) + prediction.decode_seconds * prediction.batch
