@@ -67,7 +67,7 @@ class LongVideoBench(Choice):
 
     def prompt(self, sample: Sample) -> str:
         """Return the turn; in the interleaved form as it is when each span shows the frame in its middle."""
-        return self.prompt_at(sample, [[sum(medium.span) / 2] for medium in sample.media if medium.span])
+        return self.prompt_at(sample, [[(span[1] - span[0]) / 2] for medium in sample.media if (span := medium.span)])
 
     def prompt_at(self, sample: Sample, times: Sequence[Sequence[float]]) -> str:
         """Return the question and its options, in the interleaved form after placeholders and subtitles."""
@@ -75,6 +75,9 @@ class LongVideoBench(Choice):
         return question if self.segments is None else f"{self._interleaved(sample, times)}\n{question}"
 
     def _interleaved(self, sample: Sample, times: Sequence[Sequence[float]]) -> str:
+        # times count from the beginning of each span
+        begun = [medium.span[0] if medium.span else 0.0 for medium in sample.media]
+        times = [[begin + time for time in frames] for begin, frames in zip(begun, times, strict=True)]
         shown = [time for frames in times for time in frames]
         said = lines_at([widened(line, SHORTEST) for line in self._lines(sample)], shown)
         parts: list[str] = []

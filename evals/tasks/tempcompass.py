@@ -5,8 +5,9 @@ Files: multi-choice.json, yes_no.json, caption_matching.json and captioning.json
 `dim` in a folder or file for each form. The clips are `{video_id}.mp4`.
 
 Questions come with their options in them and are asked as they are, with the form's own sentence. Choices, matching and
-yes/no are read by rules alone: an answer that they do not read is unparsed. A caption is right when a judge that reads
-nothing else picks the right answer to its `mc_question`. A kind is a form and a dimension; groups are the forms and the
+yes/no are read by rules: an answer that they do not read is unparsed, and with a judge a figure beside the rows tells
+the accuracy when it reads these. A caption is right when a judge that reads nothing else picks the right answer to its
+`mc_question`. A kind is a form and a dimension; groups are the forms and the
 dimensions, and the figure "average of forms" is the published average. Known traps: the official script asks a judge at
 temperature 1 about every answer that its rules do not read, so its figures are not reproducible; options of matching
 are called Caption A, Sentence A or Option 1.
@@ -45,7 +46,7 @@ WORDINGS = {
 }
 FORMS: tuple[Form, ...] = ("multi-choice", "yes_no", "caption_matching", "captioning")
 DIMENSIONS = ("action", "direction", "speed", "order", "attribute_change")
-CAPTION = "tempcompass-caption@v1"
+CAPTION, CHOSEN, YES_OR_NO = "tempcompass-caption@v1", "tempcompass-choice@v1", "tempcompass-yes-no@v1"
 _OPTION = re.compile(r"^\s*(?P<label>(?:Caption|Sentence|Option)?\s*(?:[A-E]|[1-5]))\s*[.:)]\s*(?P<text>.+?)\s*$")
 
 
@@ -78,13 +79,14 @@ class TempCompass(Task):
         return (_average(self.forms),)
 
     @property
-    def judge(self) -> JudgeForm | None:
-        """Return the form for captions, where they are asked for."""
-        return judge_form(CAPTION) if "captioning" in self.forms else None
+    def judge(self) -> JudgeForm:
+        """Return the form for captions, or without these one that reads what the rules do not."""
+        return judge_form(CAPTION if "captioning" in self.forms else CHOSEN)
 
-    def judge_of(self, sample: Sample) -> JudgeForm | None:
-        """Return the form for a caption; all else is read by rules."""
-        return self.judge if _form(sample) == "captioning" else None
+    def judge_of(self, sample: Sample) -> JudgeForm:
+        """Return the form for a caption, or the one that reads an answer that the rules do not."""
+        names = {"captioning": CAPTION, "yes_no": YES_OR_NO}
+        return judge_form(names.get(_form(sample), CHOSEN))
 
     def samples(self) -> Sequence[Sample]:
         """Return one sample a row, its id `tempcompass/test/{form}/{video}-{digest}`, its cluster the video."""
