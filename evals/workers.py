@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -47,7 +46,9 @@ def follow_parent() -> None:
     """End this process when the one that started it has ended: its end of standard input closes."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # not sys.stdin: its lock would keep the interpreter from ending
+        while os.read(0, 4096):
+            pass
         os._exit(3)
 
     threading.Thread(target=wait, daemon=True).start()
