@@ -35,7 +35,7 @@ from models.prompt.expand import TEXT
 # codes of one segment's tokens: more than a segment has
 _PER_SEGMENT = 1 << 24
 # rows are read in one batch where the longest has at most this many times their mean length
-_PADDING = 1.15
+_PADDING = 1.05
 # rows are written together up to this many times the length of the shortest
 _SPREAD = 1.5
 KeysValues = tuple[tuple[Tensor, Tensor], ...]
