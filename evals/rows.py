@@ -71,6 +71,8 @@ def read_lines(file: Path) -> Iterator[Row]:
 def is_columnar(source: Path) -> bool:
     """Tell whether a source is hub-style: Parquet or Arrow, a pattern for such files, or a folder with them in it."""
     source = Path(source)
+    if "*" in str(source):
+        return all(file.suffix in COLUMNAR for file in shards(source))
     if source.is_dir():
         return any(path.suffix in COLUMNAR or path.name == "dataset_dict.json" for path in source.iterdir())
     return source.suffix in COLUMNAR

@@ -21,7 +21,7 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Sample
 from evals.task import Figure
-from evals.tasks.clips import collect
+from evals.tasks.clips import ContentIds, collect
 from evals.tasks.yesno import YesNoTask
 
 PERCEPTION = (
@@ -57,11 +57,12 @@ class Mme(YesNoTask):
         return (mme_figure("perception", PERCEPTION), mme_figure("cognition", COGNITION), accuracy_plus_figure())
 
     def samples(self) -> Sequence[Sample]:
-        """Return one sample a question, its id `mme/test/{subtask}/{image}/{question's place}`, its cluster the image.
-
-        Raises ValueError for an image that does not have exactly two questions.
-        """
-        samples = collect(self._hub_rows() if self.is_hub else self._official_rows(), self._sample)
+        """Return one sample a question, its id `mme/test/{subtask}/{image}-{digest of the question}`, its cluster the
+        image. Raises ValueError for an image that does not have exactly two questions."""
+        ids = ContentIds()
+        samples = collect(
+            self._hub_rows() if self.is_hub else self._official_rows(), lambda row: self._sample(row, ids)
+        )
         pairs: dict[str, int] = {}
         for sample in samples:
             pairs[sample.cluster] = pairs.get(sample.cluster, 0) + 1
@@ -70,27 +71,24 @@ class Mme(YesNoTask):
             raise ValueError(f"{self.file}: {len(lonely)} images do not have two questions, as {lonely[0]}")
         return samples
 
-    def _sample(self, row: Row) -> Sample:
-        question = row.text("question")
+    def _sample(self, row: Row, ids: ContentIds) -> Sample:
+        question, pair = row.text("question"), row.text("pair")
         if INSTRUCTION not in question:
             raise row.error("question", f"one that ends with {INSTRUCTION!r}")
         kind = row.choice("category", SUBTASKS)
         return Sample(
-            id=self.sample_id(row.text("id")),
+            id=ids.of(self.sample_id(pair), question),
             media=(row.image("image"),),
             question=question.replace(INSTRUCTION, "").strip(),
             answers=(self.truth(row, "answer"),),
             kind=kind,
-            cluster=row.text("id").rsplit("/", 1)[0],
+            cluster=pair,
         )
 
     def _hub_rows(self) -> Iterator[Row]:
-        seen: dict[str, int] = {}
         for row in read_rows(self.file):
-            kind, native = row.text("category"), Path(row.text("question_id"))
-            name = f"{kind}/{native.stem}"
-            seen[name] = seen.get(name, 0) + 1
-            yield Row(where=row.where, cells={**row.cells, "id": f"{name}/{seen[name]}"}, folder=row.folder)
+            pair = f"{row.text('category')}/{Path(row.text('question_id')).stem}"
+            yield Row(where=row.where, cells={**row.cells, "pair": pair}, folder=row.folder)
 
     def _official_rows(self) -> Iterator[Row]:
         for kind in SUBTASKS:
@@ -112,7 +110,7 @@ def _lines(file: Path, kind: str, folder: Path) -> Iterator[Row]:
             raise ValueError(f"{where}: {line!r:.120}, expected a question, a tab and an answer")
         cells: dict[str, object] = {
             "category": kind,
-            "id": f"{kind}/{file.stem}/{number}",
+            "pair": f"{kind}/{file.stem}",
             "question": question,
             "answer": answer.strip(),
             "image": picture,

@@ -14,7 +14,7 @@ from PIL import Image
 from evals.ahead import MediaFailed
 from evals.cells import image_media
 from evals.decoding import decode
-from evals.rows import read_rows, shards
+from evals.rows import is_columnar, read_rows, shards
 from video.clip import VideoSpec
 
 
@@ -81,6 +81,7 @@ def test_parquet_shards_and_lists_of_images(tmp_path: Path) -> None:
     assert [m.draw().getpixel((0, 0)) for m in rows[1].images("images")] == [(255, 0, 0), (0, 0, 255)]
     assert rows[0].images("images")[1].key == rows[1].image("image").key
     assert len(shards(tmp_path / "test-*.parquet")) == 2
+    assert [is_columnar(tmp_path / name) for name in ("", "test-*", "test-*.parquet")] == [True] * 3
     with pytest.raises(ValueError, match=r"00001-of-00002\.parquet\[row 0\]: no column 'answer', there are \['image'"):
         rows[2].text("answer")
     parquet(tmp_path / "train-00000-of-00001.parquet", ["red"])

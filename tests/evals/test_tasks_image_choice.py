@@ -222,7 +222,8 @@ def test_pope_figures(tmp_path: Path) -> None:
 def test_mme_scores_pairs(tmp_path: Path) -> None:
     official, _ = mme(tmp_path)
     result, asked = run_right(official, tmp_path / "run", wrong=2)
-    assert asked.prompts["mme/test/OCR/0020/1"] == f"Is it Yes OCR?{SHORT}"
+    (asked_yes,) = [key for key, prompt in asked.prompts.items() if prompt == f"Is it Yes OCR?{SHORT}"]
+    assert asked_yes.startswith("mme/test/OCR/0020-")
     values = {figure.name: figure.value for figure in result.figures}
     # the last two by id are the pair of text_translation, a subtask of cognition
     assert (values["perception"], values["cognition"]) == (2000, 600)
