@@ -176,7 +176,8 @@ class EvalConfig:
     source: "pocket" or a checkpoint folder. grid, video: settings that replace the model's own, whole or by key; None
     for its own. out: the run's folder, or None for one named for the settings. steps: what to do, of what is not done
     yet. doctor: look at the task's files instead. choices: answered in writing, or by the likelihood of each option.
-    judge: of a task that needs one, or None. decoders: processes that decode files, None for as many as pays.
+    judge: of a task that needs one, or None. engine: an endpoint in place of a model, or None. decoders: processes that
+    decode files, None for as many as pays.
     """
 
     task: dict[str, Any]
@@ -198,6 +199,7 @@ class EvalConfig:
     alarm: AlarmSpec | None = None
     choices: Literal["written", "total", "per_token"] = "written"
     judge: dict[str, Any] | None = None
+    engine: dict[str, Any] | None = None
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
 

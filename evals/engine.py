@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from conf.build import build
 from conf.own import settings
 from evals.protocol import Answerer
 from evals.sample import Sample
@@ -24,7 +25,11 @@ MOST_DECODERS = 4
 def opened_engine(
     config: EvalConfig, chosen: Mapping[str, str], task: Task, samples: Sequence[Sample]
 ) -> Iterator[Answerer]:
-    """Yield what answers; its decoder processes end with the block."""
+    """Yield what answers; its decoder processes, or its connections, end with the block."""
+    if config.engine is not None:
+        with _remote(config, config.engine, samples) as remote:
+            yield remote
+        return
     # loading torch and transformers takes seconds: not for --help, and not before the words make sense
     import torch
 
@@ -54,6 +59,30 @@ def opened_engine(
             yield answerer
         else:
             yield LikelihoodAnswerer(answerer, task, samples, config.choices)
+
+
+@contextmanager
+def _remote(config: EvalConfig, engine: Mapping[str, Any], samples: Sequence[Sample]) -> Iterator[Answerer]:
+    """Yield a model behind an endpoint; a ValueError for settings that only a loaded model has."""
+    from evals.decoders import Decoders
+    from evals.endpoint import Endpoint
+    from evals.remote import RemoteAnswerer, RemoteSpec
+    from video.clip import VideoSpec
+
+    missing = [key for key, value in engine.items() if value == "???"]
+    if missing:
+        raise ValueError(f"engine: needs {' and '.join(f'engine.{key}=...' for key in missing)}")
+    if config.grid or config.choices != "written":
+        raise ValueError("engine: an endpoint plans its own pictures and only writes; leave grid and choices out")
+    spec = build(RemoteSpec, engine, "engine")
+    video = build(VideoSpec, config.video, "video") if config.video else None
+    count = num_decoders(config.decoders, samples)
+    endpoint = Endpoint(spec, connections=spec.workers)
+    try:
+        with Decoders(count) if count else nullcontext() as decoders:
+            yield RemoteAnswerer(endpoint, spec, video, config.reader, decoders)
+    finally:
+        endpoint.close()
 
 
 def num_decoders(asked: int | None, samples: Sequence[Sample]) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 
 from evals.finish import Judging
 from evals.judge.build import build_judge, opened
-from evals.judge.calibration import read_calibration
-from evals.judge.run import RECORD, Judged, judge_run
+from evals.judge.calibration import read_calibration, write_calibration
+from evals.judge.run import RECORD, Judged, cases_of, judge_run
 from evals.result import Prediction
 from evals.sample import Sample
 from evals.task import Task
@@ -38,9 +38,21 @@ def judging(mapping: Mapping[str, Any] | None, steps: str) -> Iterator[Judging |
             folder: Path,
             record: str = RECORD,
         ) -> Judged:
-            form = settings.named_form
-            return judge_run(
-                task, samples, predictions, judge, folder, form=form, calibration=calibration, record=record
+            # drift is told once a run
+            first = record == RECORD
+            judged = judge_run(
+                task,
+                samples,
+                predictions,
+                judge,
+                folder,
+                form=settings.named_form,
+                calibration=calibration if first else None,
+                record=record,
             )
+            if first and settings.record is not None and not settings.record.exists():
+                cases = cases_of(task, samples, predictions, judged, settings.record_cases)
+                write_calibration(settings.record, cases)
+            return judged
 
         yield ask

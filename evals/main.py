@@ -69,9 +69,11 @@ def run_folder(composed: Composed, config: EvalConfig) -> Path:
     if config.out is not None:
         return Path(config.out)
     settled = {key: value for key, value in composed.mapping.items() if key not in _FREE}
-    digest = hashlib.sha256(json.dumps([settled, composed.chosen], sort_keys=True).encode()).hexdigest()[:8]
+    chosen = {group: name for group, name in composed.chosen.items() if group not in _FREE}
+    digest = hashlib.sha256(json.dumps([settled, chosen], sort_keys=True).encode()).hexdigest()[:8]
     name = task_label(config.task)
-    return Path("runs") / "eval" / f"{name}-{Path(config.source).name}-{digest}"
+    model = Path(config.source).name if config.engine is None else str(config.engine["model"]).rpartition("/")[2]
+    return Path("runs") / "eval" / f"{name}-{model}-{digest}"
 
 
 def _run(composed: Composed) -> int:

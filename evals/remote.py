@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from evals.decoders import Decoders
 from evals.decoding import decode
 from evals.endpoint import Chat, Endpoint, EndpointDown, EndpointSpec, RequestFailed
 from evals.ledger import Config
 from evals.messages import Encoding, Part, encode_media, user_message
-from evals.predict import Answer, Question, Ready
+from evals.protocol import Answer, Question, Ready
 from evals.sample import Media
 from video.clip import VideoClip, VideoSpec
 from video.reader import Backend
@@ -40,12 +41,17 @@ class RemoteSpec(EndpointSpec):
 
 
 class RemoteAnswerer:
-    """Answers through `endpoint`. Use it with micro-batches of spec.workers samples: one is under way as a whole."""
+    """Answers through `endpoint`, a micro-batch at a time. decoders: processes that decode files, None for this one."""
 
     def __init__(
-        self, endpoint: Endpoint, spec: RemoteSpec, video: VideoSpec | None = None, reader: Backend = "auto"
+        self,
+        endpoint: Endpoint,
+        spec: RemoteSpec,
+        video: VideoSpec | None = None,
+        reader: Backend = "auto",
+        decoders: Decoders | None = None,
     ) -> None:
-        self.endpoint, self.spec, self.reader = endpoint, spec, reader
+        self.endpoint, self.spec, self.reader, self.decoders = endpoint, spec, reader, decoders
         self.video = video or VideoSpec(policy="uniform", num_frames=spec.frames)
         # the media asked about last, encoded: questions come grouped by their media
         self._last: tuple[tuple[Medium, ...], list[list[Part]]] = ((), [])
@@ -63,7 +69,9 @@ class RemoteAnswerer:
 
     def open(self, media: Media) -> Medium:
         """Return an upright image, or the frames that the video settings ask for."""
-        return decode(media, self.video, self.reader)
+        if self.decoders is None or media.path is None:
+            return decode(media, self.video, self.reader)
+        return self.decoders.decode(media, self.video, self.reader)
 
     def prepare(self, question: Question) -> Ready:
         """Return the messages to send. An opening is the last line of the question: endpoints do not take it."""

@@ -23,7 +23,8 @@ class JudgeSettings:
     """What is common to all judges.
 
     form: in place of the task's own, None for that. calibration: a file of answers with recorded verdicts, judged again
-    to see whether the judge has changed. record: where to write such a file from this run, of record_cases answers.
+    to see whether the judge has changed. record: where to write such a file from this run, of record_cases answers; a
+    file that is there stays as it is.
     """
 
     kind: Literal["endpoint", "local", "recorded"]

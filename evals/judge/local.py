@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from evals.ahead import MediaFailed
 from evals.judge.judge import JudgeQuestion, JudgeReply
 from evals.ledger import Config
-from evals.predict import Answer, Answerer, MediaFailed, OutOfMemory, Question, Ready
+from evals.protocol import Answer, Answerer, OutOfMemory, Question, Ready
 
 
 class LocalJudge:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from evals.judge.calibration import Calibration, Drift, rejudge
+from evals.judge.calibration import Calibration, Case, Drift, rejudge
 from evals.judge.form import JudgeFailure, JudgeForm, Verdict
-from evals.judge.forms import FORMS
+from evals.judge.forms import FORMS, question, truth
 from evals.judge.judge import Judge, JudgeReply, identity
 from evals.judge.ledger import JudgeLedger, Key, read
 from evals.judge.plan import Asked, JudgePlan, plan_judging
@@ -56,7 +56,7 @@ def judge_run(
     the judge can no longer be asked: what it replied so far is kept.
     """
     if form is not None:
-        _check_form(task, form)
+        _check_form(task, samples, form)
     plan = plan_judging(task, samples, predictions, form)
     facts = judge.facts()
     name = identity(facts)
@@ -66,7 +66,7 @@ def judge_run(
         if calibration is not None:
             drift = _drift(judge, name, form or task.judge, calibration, folder, again=bool(pending))
         _ask(judge, name, pending, ledger, tqdm(total=len(plan.asked), desc=f"{task.name} judge", disable=not progress))
-    judged = _judged(task, plan, ledger.replies, name, form)
+    judged = _judged(plan, ledger.replies, name, _scale(task, samples, form))
     summary = _summary(plan, ledger.replies, name, facts, judged, drift, form)
     write_whole(folder / record, json.dumps(summary, indent=2) + "\n")
     return Judged(outcomes=judged, notes=_notes(summary, drift))
@@ -85,10 +85,36 @@ def recall(
     form = None if summary["form"] is None else named_form(summary["form"])
     plan = plan_judging(task, samples, predictions, form)
     replies, _ = read(folder / LEDGER)
-    judged = _judged(task, plan, replies, summary["identity"], form)
+    judged = _judged(plan, replies, summary["identity"], _scale(task, samples, form))
     drift = None if summary["drift"] is None else Drift(**summary["drift"])
     found = _summary(plan, replies, summary["identity"], summary["judge"], judged, drift, form)
     return Judged(outcomes=judged, notes=_notes(found, drift))
+
+
+def cases_of(
+    task: Task, samples: Sequence[Sample], predictions: Mapping[str, Prediction], judged: Judged, count: int
+) -> list[Case]:
+    """Return up to `count` judged answers, evenly spread, with their verdicts, for a calibration set.
+
+    Raises ValueError where there are none: nothing is judged, or not by the task's own form.
+    """
+    found = [
+        Case(
+            sample=Sample(
+                id=sample.id, media=(), question=question(sample), answers=(truth(sample),), facts=sample.facts
+            ),
+            answer=predictions[sample.id].text,
+            verdict=verdict,
+        )
+        for sample in samples
+        if task.judge is not None
+        and task.judge_of(sample) == task.judge
+        and isinstance(verdict := judged.outcomes.get(sample.id), Verdict)
+    ]
+    if not found:
+        raise ValueError(f"{task.name}: no verdict by a form of its own to record")
+    kept = min(count, len(found))
+    return [found[index * len(found) // kept] for index in range(kept)]
 
 
 def named_form(name: str) -> JudgeForm:
@@ -98,12 +124,16 @@ def named_form(name: str) -> JudgeForm:
     return FORMS[name]
 
 
-def _check_form(task: Task, form: JudgeForm) -> None:
-    own = task.judge
-    if own is not None and own.decides and not form.decides:
-        raise ValueError(f"{task.name}: {own.name} tells correct from wrong, which judge.form={form.name} does not")
-    if form.unparsed_only != (own is not None and own.unparsed_only):
-        raise ValueError(f"{task.name}: judge.form={form.name} cannot stand in for {own.name if own else 'no form'}")
+def _check_form(task: Task, samples: Sequence[Sample], form: JudgeForm) -> None:
+    for own in {sample_form.name: sample_form for sample_form in _own_forms(task, samples)}.values():
+        if own.decides and not form.decides:
+            raise ValueError(f"{task.name}: {own.name} tells correct from wrong, which judge.form={form.name} does not")
+        if form.unparsed_only != own.unparsed_only:
+            raise ValueError(f"{task.name}: judge.form={form.name} cannot stand in for {own.name}")
+
+
+def _own_forms(task: Task, samples: Sequence[Sample]) -> list[JudgeForm]:
+    return [form for sample in samples if (form := task.judge_of(sample)) is not None]
 
 
 def _ask(judge: Judge, name: str, pending: Sequence[Asked], ledger: JudgeLedger, bar: tqdm) -> None:
@@ -133,14 +163,20 @@ def _drift(
     return drift
 
 
-def _judged(
-    task: Task, plan: JudgePlan, replies: Mapping[Key, JudgeReply], name: str, form: JudgeForm | None
-) -> dict[str, Outcome]:
+def _scale(task: Task, samples: Sequence[Sample], form: JudgeForm | None) -> float:
+    """Return what the scores of `form` are multiplied by to be the task's; 1 where it is the task's own."""
+    if form is None:
+        return 1.0
+    own = _own_forms(task, samples)
+    return (own[0].top if own else task.top) / form.top
+
+
+def _judged(plan: JudgePlan, replies: Mapping[Key, JudgeReply], name: str, scale: float) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = dict(plan.failures)
     for asked in plan.asked:
         outcome = _outcome(asked, replies.get(asked.key(name)))
-        if form is not None and isinstance(outcome, Verdict):
-            outcome = _scaled(outcome, (task.top if task.judge is None else task.judge.top) / form.top)
+        if isinstance(outcome, Verdict):
+            outcome = _scaled(outcome, scale)
         outcomes.update(dict.fromkeys(asked.ids, outcome))
     return outcomes
 

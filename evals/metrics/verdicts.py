@@ -21,8 +21,9 @@ def verdict_figures(samples: Sequence[Scored], top: float, helped: bool) -> tupl
     figures = []
     if helped:
         figures.append(Figure.of_sums("accuracy with judge", _with_judge, _ratio))
-    # with a top of 1 the score says the same
-    if top != 1 and any(verdict.correct is not None for verdict in verdicts):
+    decided = [verdict for verdict in verdicts if verdict.correct is not None]
+    # a score that is 1 where it is correct and 0 elsewhere says the same
+    if any(top != 1 or verdict.score != float(verdict.correct is True) for verdict in decided):
         figures.append(Figure.of_sums("judged correct", _correct, _ratio))
     if any(verdict.reference is not None for verdict in verdicts):
         figures.append(Figure.of_sums("relative score", _relative, lambda sums: 100 * _ratio(sums), unit="%"))
