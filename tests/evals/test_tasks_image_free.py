@@ -1,6 +1,7 @@
 """Image benchmarks with free answers: LLaVA-Bench, judged beside a reference, and LLaVA-Interleave-Bench."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from evals.judge.form import Verdict
 from evals.metrics.rouge import rouge_l
 from evals.result import Prediction
 from evals.score import score
-from evals.tasks.interleave import Interleave
+from evals.tasks.interleave import Interleave, mean_of_categories
 from evals.tasks.llava_wild import LlavaWild
 from evals.tasks.llava_wilder import LlavaWilder
 
@@ -113,7 +114,12 @@ def test_interleave_both_ways(tmp_path: Path) -> None:
     assert said.sizes == said_hub.sizes
     # the last two by id: VIST 2 and 3
     assert result.row("VIST").accuracy == 0
+    # Spot-the-Diff 1, VIST 0, and three subtasks that are categories of their own 1
     assert [figure.value for figure in result.figures] == [figure.value for figure in second.figures] == [0.8]
+    assert mean_of_categories([item for item in result.samples if item.kind in ("VIST", "BLINK")]) == 0.5
+    pooled = [replace(item, kind="AESOP") if item.kind == "BLINK" else item for item in result.samples]
+    # AESOP 1 and VIST 0 are one category: the mean of 1, 0.5, 1 and 1
+    assert mean_of_categories(pooled) == pytest.approx(3.5 / 4)
     sample = official.samples()[4]
     assert sample.id == "llava-interleave/out_of_domain/BLINK/4"
     assert [official.score(sample, official.parse(sample, text)) for text in ("A", "(A) it", "The answer is B.")] == [
@@ -122,6 +128,15 @@ def test_interleave_both_ways(tmp_path: Path) -> None:
     free = official.samples()[0]
     # "a red car" of "a red car moved 0": 2 x 3 / (3 + 5)
     assert official.score(free, official.parse(free, "A red car.")) == pytest.approx(0.75)
+
+
+def test_interleave_reads_eight_letters(tmp_path: Path) -> None:
+    official, _ = interleave(tmp_path)
+    rows = json.loads(official.file.read_text())[4:5]
+    rows[0]["conversations"][1]["value"] = "H"
+    official.file.write_text(json.dumps(rows))
+    (sample,) = official.samples()
+    assert [official.score(sample, official.parse(sample, text)) for text in ("H", "(h)", "A house")] == [1, 1, 0]
 
 
 def test_interleave_refuses_several_turns(tmp_path: Path) -> None:
