@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from evals.ablation.known import Known
@@ -53,6 +53,19 @@ class Front:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FigureOf:
+    """A figure of a task that is no mean of scores, under one setting, with its 95 % interval."""
+
+    task: str
+    setting: str
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
     """The results of a sweep. fronts, strata: of settings that share their samples; else empty.
 
@@ -66,6 +79,7 @@ class Analysis:
     fronts: tuple[Front, ...]
     strata: tuple[tuple[Split, tuple[Stratum, ...]], ...]
     both_right: Mapping[str, Mapping[str, int]]
+    figures: tuple[FigureOf, ...] = ()
 
 
 def analyse(points: Sequence[Measured], baseline: str, known: Mapping[str, Known], margin: float = MARGIN) -> Analysis:
@@ -94,6 +108,7 @@ def analyse(points: Sequence[Measured], baseline: str, known: Mapping[str, Known
         fronts=tuple(fronts),
         strata=tuple(parts),
         both_right=both_right,
+        figures=tuple(_figures(points)),
     )
 
 
@@ -110,6 +125,21 @@ def pooled(rows: Sequence[SweepRow], task: str, several: bool) -> tuple[str, str
 def fronts_json(fronts: Sequence[Front]) -> str:
     """Return the fronts as a JSON list of objects."""
     return json.dumps([asdict(front) for front in fronts], indent=2, allow_nan=False) + "\n"
+
+
+def _figures(points: Sequence[Measured]) -> Iterator[FigureOf]:
+    for point in points:
+        for task, result in point.results.items():
+            for one in result.figures:
+                yield FigureOf(
+                    task=task,
+                    setting=point.setting,
+                    name=one.name,
+                    value=one.value,
+                    low=one.low,
+                    high=one.high,
+                    unit=one.unit,
+                )
 
 
 def _both_right(points: Sequence[Measured], task: str, baseline: str) -> dict[str, int]:

@@ -14,7 +14,7 @@ from evals.ablation.table import SweepRow
 HEAD = (
     "task", "setting", "n", "accuracy", "95 %", "difference", "95 % of it", "p (Holm)", "wins/losses", "MDE",
     "majority", "blind", "tokens", "median", "p95", "enc. GFLOP", "LLM GFLOP", "TTFT p50/p95 ms", "latency p50/p95 ms",
-    "samples/s", "MiB", "features MiB", "unparsed", "failed",
+    "samples/s", "MiB", "features MiB", "unparsed", "failed", "judge errors",
 )  # fmt: skip
 LATEX_HEAD = (
     "Setting", r"$n$", r"Score [95\,\%]", r"$\Delta$ [95\,\%]", r"$p_\mathrm{Holm}$", r"$+/-$", "MDE", "Tokens",
@@ -81,7 +81,7 @@ def readable(row: SweepRow) -> tuple[str, ...]:
         p_text(row.p_holm),
         "" if row.difference is None else f"{row.wins}/{row.losses}",
         number(row.mde, "{:.3f}", ""),
-        f"{row.majority:.3f}",
+        number(row.majority, "{:.3f}"),
         number(row.blind, "{:.3f}"),
         number(row.tokens, "{:.1f}"),
         number(row.tokens_median, "{:.0f}"),
@@ -95,6 +95,7 @@ def readable(row: SweepRow) -> tuple[str, ...]:
         number(row.features_mib, "{:.3g}"),
         str(row.unparsed),
         str(row.failed),
+        str(row.judge_errors),
     )
 
 

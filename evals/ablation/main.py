@@ -103,6 +103,7 @@ def open_models(config: AblateConfig) -> "LoadedModels":
         cache_mib=config.cache_mib,
         cache_folder=None if config.cache_folder is None else Path(config.cache_folder),
         positions=config.batch.positions,
+        disk_mib=config.cache_disk_mib,
     )
 
 
@@ -164,17 +165,22 @@ def _timed(
     """Yield what was measured at each point with the times of a few samples."""
     from evals.ablation.timing import timed
 
-    for index, (point, found) in enumerate(zip(points, measured, strict=True)):
-        kept, config = folder / "cells" / f"{index:02d}-{point.cell.folder}", point.config
-        samples = choose(point.task, config.limit)
-        times = timed(
+    # points of one model together: another one is loaded in its place
+    order = sorted(
+        range(len(points)),
+        key=lambda index: [point.setting.model for point in points].index(points[index].setting.model),
+    )
+    times = {}
+    for index in order:
+        point = points[index]
+        times[index] = timed(
             lambda setting=point.setting: (models.answerer(setting), models.model(*setting.model)[0]),
             point.task,
-            samples,
-            config.timed,
-            kept,
+            choose(point.task, point.config.limit),
+            point.config.timed,
+            folder / "cells" / f"{index:02d}-{point.cell.folder}",
         )
-        yield replace(found, times=times)
+    yield from (replace(found, times=times[index]) for index, found in enumerate(measured))
 
 
 def _sweep(composed: Composed, arguments: Arguments) -> int:

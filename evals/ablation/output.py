@@ -16,18 +16,10 @@ from evals.ablation.formats import to_csv, to_json, to_latex, to_markdown
 from evals.ablation.known import Known
 from evals.ablation.report import Block, Definitions, Gallery, Heading, Paragraph, Section, page
 from evals.ablation.runner import SweepRun
-from evals.ablation.summary import (
-    cards,
-    cost_block,
-    finding,
-    fronts_text,
-    how_to_read,
-    notes,
-    pairs_block,
-    scores_block,
-    strata_block,
-)
+from evals.ablation.summary import cards, finding, fronts_text, how_to_read, notes
 from evals.ablation.table import SweepRow
+from evals.ablation.tables import cost_block, figures_block, pairs_block, scores_block, strata_block
+from evals.result import Result
 
 Record = Mapping[str, str]
 EXAMPLES = "The first sample of each task, not selected: the picture, the same squashed to one tile, and every answer."
@@ -70,7 +62,7 @@ def describe(
     else:
         drawn = draw(analysis, cells, ablation.name, ablation.title, [axis.name for axis in ablation.axes])
         apart = draw_strata(analysis, ablation.name, ablation.title)
-        own = {p.setting: [note for result in p.results.values() for note in result.notes] for p in run.points}
+        own = {p.setting: [note for result in p.results.values() for note in _notes(result)] for p in run.points}
         blocks += _told(analysis, drawn, apart, examples, own)
         drawn += apart
     section = Section(title=ablation.title, blocks=tuple(blocks))
@@ -116,6 +108,10 @@ def write(path: Path, text: str) -> None:
     part.replace(path)
 
 
+def _notes(result: Result) -> list[str]:
+    return [f"invalid, no figure of it may be reported: {result.invalid}"] * bool(result.invalid) + list(result.notes)
+
+
 def _told(
     analysis: Analysis,
     drawn: Sequence[Drawn],
@@ -129,6 +125,7 @@ def _told(
     blocks += [
         Heading(text="Scores"),
         *scores_block(rows),
+        *figures_block(analysis.figures),
         *notes(rows, own),
         *pairs_block(analysis),
         Heading(text="What it costs"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from evals.ablation.stats import benjamini_hochberg, tost
-from evals.ablation.table import Comparison, Measured, compare, members
+from evals.ablation.table import Comparison, Measured, compare, judged, members
 from evals.score import MEAN
 
 MARGIN = 0.01
@@ -49,9 +49,9 @@ class Compared:
     def between(self, new: int, base: int) -> Comparison | None:
         """Return the comparison of two points by their indices; of one with itself too."""
         if (new, base) not in self._known:
-            pair = self._items[new], self._items[base]
-            same = bool(pair[0]) and [item.id for item in pair[0]] == [item.id for item in pair[1]]
-            self._known[new, base] = compare(*pair, by_kind=self._name == MEAN) if same else None
+            pair = judged(self._items[new], self._items[base])
+            same = bool(pair.new) and [item.id for item in pair.new] == [item.id for item in pair.base]
+            self._known[new, base] = compare(pair.new, pair.base, by_kind=self._name == MEAN) if same else None
         return self._known[new, base]
 
     def comparable(self) -> bool:

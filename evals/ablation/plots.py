@@ -211,7 +211,8 @@ def _draw_floor(axes: Axes, lines: Sequence[Series], cost_of: Callable[[SweepRow
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 20 else f"{value:.3g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    lowest = min([rows[0].majority, *blind, *(row.low for row in rows)])
+    floors = [value for value in (rows[0].majority, *blind) if math.isfinite(value)]
+    lowest = min([*floors, *(row.low for row in rows)])
     highest = max(row.high for row in rows)
     axes.set_ylim(max(-0.01, lowest - 0.06), min(1.04, highest + 0.06))
 

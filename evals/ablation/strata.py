@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from evals.ablation.known import NOTHING, Known
 from evals.ablation.stats import holm
-from evals.ablation.table import Measured, compare
+from evals.ablation.table import Measured, compare, judged, members
 from evals.metrics.interval import wilson
-from evals.result import Scored
+from evals.result import Result, Scored
+from evals.score import ALL
 
 # quantile groups of a size or a length
 PARTS = 4
@@ -78,11 +79,11 @@ def strata(
 
     Points with other samples than the baseline are left out: a difference needs the same questions.
     """
-    base = next(point for point in points if point.setting == baseline).results[task].samples
-    ids = [item.id for item in base]
+    base = next(point for point in points if point.setting == baseline).results[task]
+    ids = [item.id for item in base.samples]
     same = [point for point in points if [item.id for item in point.results[task].samples] == ids]
     told = []
-    for split in splits(base, known):
+    for split in splits(base.samples, known):
         rows = [
             _stratum(split, part, point, task, baseline, base)
             for part in split.parts
@@ -108,14 +109,14 @@ def to_json(rows: Sequence[Stratum]) -> str:
     return "[\n" + ",\n".join(json.dumps(asdict(row), allow_nan=False) for row in rows) + "\n]\n"
 
 
-def _stratum(split: Split, part: str, point: Measured, task: str, baseline: str, base: Sequence[Scored]) -> Stratum:
-    items = [item for item in point.results[task].samples if split.part_of.get(item.id) == part]
+def _stratum(split: Split, part: str, point: Measured, task: str, baseline: str, base: Result) -> Stratum:
+    pair = judged(members(point.results[task], ALL, {}), members(base, ALL, {}))
+    items = [item for item in pair.new if split.part_of.get(item.id) == part]
     right = sum(item.score for item in items)
-    # scores of a judge may exceed 1: no share, no Wilson interval
-    low, high = wilson(right, len(items)) if all(0 <= item.score <= 1 for item in items) else (float("nan"),) * 2
+    low, high = wilson(right, len(items))
     against = None
-    if point.setting != baseline:
-        against = compare(items, [item for item in base if split.part_of.get(item.id) == part], by_kind=False)
+    if point.setting != baseline and items:
+        against = compare(items, [item for item in pair.base if split.part_of.get(item.id) == part], by_kind=False)
     return Stratum(
         task=task,
         dimension=split.dimension,
@@ -123,7 +124,7 @@ def _stratum(split: Split, part: str, point: Measured, task: str, baseline: str,
         setting=point.setting,
         baseline=baseline,
         n=len(items),
-        accuracy=right / len(items),
+        accuracy=right / len(items) if items else 0.0,
         low=low,
         high=high,
         difference=against and against.difference.value,

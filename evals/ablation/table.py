@@ -36,14 +36,14 @@ class Measured:
 class SweepRow:
     """One line of the table. Shares and differences are fractions of 1; None where a value was not measured.
 
-    low, high: 95 % interval of the accuracy. difference: to the setting `baseline` on the same samples, with its 95 %
-    interval and clustered standard error; p: paired and two-sided, by `test`; p_holm: adjusted for all comparisons of
-    the same family. wins, losses: samples on which only this setting or only the baseline is better. mde: the smallest
-    true difference that these samples show with 80 % power. step, step_p: the same against the setting before.
-    tokens: visual tokens a sample, measured; tflops: a sample, encoder, projector and prefill, of which encoder_tflops
-    and llm_tflops; ttft, latency: seconds of one sample alone to its first token and its last, of the few that were
-    timed, and samples_per_second so; seconds: a sample's share of the sweep, where settings share their work;
-    features_mib: a sample's features on a disk.
+    accuracy: the mean score as a share of the best one; low, high: its 95 % interval. difference: to the setting
+    `baseline` on the same samples, with its 95 % interval and clustered standard error; p: paired and two-sided, by
+    `test`; p_holm: adjusted for all comparisons of the same family. wins, losses: samples on which only this setting or
+    only the baseline is better. mde: the smallest true difference that these samples show with 80 % power. step,
+    step_p: the same against the setting before. tokens: visual tokens a sample, measured; tflops: a sample, encoder,
+    projector and prefill, of which encoder_tflops and llm_tflops; ttft, latency: seconds of one sample alone to its
+    first token and its last, of the few that were timed, and samples_per_second so; seconds: a sample's share of the
+    sweep, where settings share their work; features_mib: a sample's features on a disk.
     """
 
     task: str
@@ -84,6 +84,15 @@ class SweepRow:
     features_mib: float | None
     unparsed: int
     failed: int
+    judge_errors: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """The same samples under two settings, in the same order."""
+
+    new: tuple[Scored, ...]
+    base: tuple[Scored, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +153,19 @@ def compare(new: Sequence[Scored], base: Sequence[Scored], by_kind: bool) -> Com
 
 
 def members(result: Result, name: str, groups: Mapping[str, tuple[str, ...]]) -> tuple[Scored, ...]:
-    """Return the samples that the row `name` of a result pools, sorted by id."""
-    if name in (ALL, MEAN):
-        return result.samples
+    """Return the samples that the row `name` of a result pools, sorted by id; scores as shares of the best one."""
     kinds = groups.get(name, (name,))
-    return tuple(item for item in result.samples if item.kind in kinds)
+    items = tuple(item for item in result.samples if name in (ALL, MEAN) or item.kind in kinds)
+    return items if result.top == 1 else tuple(replace(item, score=item.score / result.top) for item in items)
+
+
+def judged(new: Sequence[Scored], base: Sequence[Scored]) -> Pairs:
+    """Return the samples of both without those that a judge failed on under either: they have no score."""
+    failed = {item.id for item in (*new, *base) if item.prediction.status == "judge_error"}
+    return Pairs(
+        new=tuple(item for item in new if item.id not in failed),
+        base=tuple(item for item in base if item.id not in failed),
+    )
 
 
 def detectable(difference: Difference, power: float = 0.8, alpha: float = 0.05) -> float | None:
@@ -183,11 +200,11 @@ def _row(label: str, name: str, task: str, point: Measured, base: Measured, befo
         task=label,
         setting=point.setting,
         n=found.n,
-        accuracy=found.accuracy,
-        low=found.low,
-        high=found.high,
+        accuracy=found.accuracy / result.top,
+        low=found.low / result.top,
+        high=found.high / result.top,
         majority=found.majority,
-        blind=found.blind,
+        blind=None if found.blind is None else found.blind / result.top,
         baseline=base.setting,
         difference=against and against.difference.value,
         difference_low=against and against.difference.low,
@@ -218,13 +235,14 @@ def _row(label: str, name: str, task: str, point: Measured, base: Measured, befo
         features_mib=_mean([cost.feature_bytes / (1 << 20) for cost in costs]),
         unparsed=found.unparsed,
         failed=found.failed,
+        judge_errors=found.judge_errors,
     )
 
 
-def _compare_row(name: str, task: str, new: Measured, base: Measured) -> Comparison:
+def _compare_row(name: str, task: str, new: Measured, base: Measured) -> Comparison | None:
     groups = new.groups.get(task, {})
-    pair = members(new.results[task], name, groups), members(base.results[task], name, groups)
-    return compare(*pair, by_kind=name == MEAN)
+    pair = judged(members(new.results[task], name, groups), members(base.results[task], name, groups))
+    return compare(pair.new, pair.base, by_kind=name == MEAN) if pair.new else None
 
 
 def _names(result: Result) -> list[str]:
