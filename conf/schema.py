@@ -241,6 +241,7 @@ class AblateConfig:
     text_tokens: int
     cache_mib: int
     cache_folder: str | None
+    cache_disk_mib: int | None
     batch: Batching
     control: Control = NO_CONTROL
     grid: dict[str, Any] | None = None

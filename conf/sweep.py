@@ -20,7 +20,7 @@ from models.spec import ModelSpec
 from video.clip import VideoSpec
 
 # settings that do not change an answer: sweeps that differ only in these share a folder
-_FREE = ("batch", "blind", "cache_folder", "cache_mib", "out", "plan_only", "text_tokens", "timed")
+_FREE = ("batch", "blind", "cache_disk_mib", "cache_folder", "cache_mib", "out", "plan_only", "text_tokens", "timed")
 # longer than any prompt: the context of a model that may read beyond its own
 _ANY_LENGTH = 1 << 20
 

@@ -5,65 +5,73 @@ Legend: N tiles asked for, M distinct missing tiles, C channels, H W pixels, P p
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from evals.fingerprint import digest_tensor, fingerprint
+from evals.feature_store import FeatureStore, StoreCounts, digest_parts
+from evals.fingerprint import fingerprint, tensor_bytes
 
 if TYPE_CHECKING:
     from models.encoders.spec import EncoderSpec
     from models.lmm import LMM
 
 MIB = 1 << 20
+# counts up whenever the same tile, spec and weights would give other features
+CODE = "features@1"
 
 
 @dataclass(slots=True)
 class CacheCounts:
-    """Count calls and tiles; `computed` is what the encoder really worked on."""
+    """Count calls and tiles; `computed` is what the encoder really worked on. store: of the files, where there are."""
 
     calls: int = 0
     tiles_asked: int = 0
     encoder_calls: int = 0
     tiles_computed: int = 0
+    store: StoreCounts = field(default_factory=StoreCounts)
 
 
 class CachedEncoder(nn.Module):
     """Give the features of `encoder`, computing a tile only when its pixels were not seen before.
 
-    The key is a digest of the tile's pixels as the encoder gets them (dtype, shape, every byte) and of the encoder
-    (spec and weights), so another layer, dtype or checkpoint never hits. `max_bytes` bounds the memory, the tile
-    used longest ago leaves first; `folder` adds files that later runs read (one per tile, never removed).
+    The key is a digest of the tile's pixels as the encoder gets them (dtype, shape, every byte), of the encoder (every
+    field of its spec, its weights), of this code's version and torch's, so another layer, dtype or checkpoint never
+    hits. `max_bytes` bounds the memory, the tile used longest ago leaves first; `folder` adds files that other
+    processes and later runs read (evals.feature_store), at most `disk_bytes` of them, None: no bound.
     The weights must not change after construction. For inference: features carry no gradient.
     """
 
     def __init__(
-        self, encoder: nn.Module, spec: EncoderSpec, max_bytes: int = 512 * MIB, folder: Path | None = None
+        self,
+        encoder: nn.Module,
+        spec: EncoderSpec,
+        max_bytes: int = 512 * MIB,
+        folder: Path | None = None,
+        disk_bytes: int | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.spec = spec
-        self.identity = f"{sorted(asdict(spec).items())}|{fingerprint(encoder)}"
+        self.identity = identity(spec, fingerprint(encoder))
         self.counts = CacheCounts()
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._folder = folder
         self._features: OrderedDict[str, torch.Tensor] = OrderedDict()
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+        self._store = None if folder is None else FeatureStore(folder, disk_bytes)
+        if self._store is not None:
+            self.counts.store = self._store.counts
 
     @torch.no_grad()
     def forward(self, pixels_NCHW: torch.Tensor) -> torch.Tensor:
         """Return features_NPD of the tiles, equal tiles from one computation."""
-        keys = [digest_tensor(tile_CHW, self.identity) for tile_CHW in pixels_NCHW]
+        keys = [tile_key(tile_CHW, self.identity) for tile_CHW in pixels_NCHW]
         self.counts.calls += 1
         self.counts.tiles_asked += len(keys)
         if not keys:
@@ -84,20 +92,15 @@ class CachedEncoder(nn.Module):
         if key in self._features:
             self._features.move_to_end(key)
             return self._features[key]
-        if self._folder is None or not (path := self._path(key)).exists():
-            return None
-        feature_PD = load_file(path)["features"]
-        self._remember(key, feature_PD)
+        feature_PD = None if self._store is None else self._store.get(key)
+        if feature_PD is not None:
+            self._remember(key, feature_PD)
         return feature_PD
 
     def _put(self, key: str, feature_PD: torch.Tensor) -> None:
         self._remember(key, feature_PD)
-        if self._folder is None:
-            return
-        # written beside and renamed: another process never reads half a file
-        part = self._path(key).with_suffix(f".{os.getpid()}.part")
-        save_file({"features": feature_PD.cpu().contiguous()}, part)
-        part.replace(self._path(key))
+        if self._store is not None:
+            self._store.put(key, feature_PD)
 
     def _remember(self, key: str, feature_PD: torch.Tensor) -> None:
         self._features[key] = feature_PD
@@ -106,9 +109,16 @@ class CachedEncoder(nn.Module):
             _, dropped = self._features.popitem(last=False)
             self._bytes -= dropped.nbytes
 
-    def _path(self, key: str) -> Path:
-        assert self._folder is not None
-        return self._folder / f"{key}.safetensors"
+
+def identity(spec: EncoderSpec, weights: str) -> str:
+    """Return 32 hex digits over all that features depend on beside their tile; weights: a digest of them."""
+    options = [text for name, value in sorted(asdict(spec).items()) for text in (name, repr(value))]
+    return digest_parts([CODE, torch.__version__, weights, *options])
+
+
+def tile_key(tile_CHW: torch.Tensor, salt: str) -> str:
+    """Return 32 hex digits over a tile's dtype, shape and every byte, and `salt`."""
+    return digest_parts([salt, str(tile_CHW.dtype), repr(tuple(tile_CHW.shape)), tensor_bytes(tile_CHW)])
 
 
 @contextmanager

@@ -47,9 +47,11 @@ class LoadedModels:
         cache_mib: int = 1024,
         cache_folder: Path | None = None,
         positions: int = 32768,
+        disk_mib: int | None = None,
     ) -> None:
         self.device, self.dtype, self.reader = device, dtype, reader
         self.cache_mib, self.cache_folder, self.positions = cache_mib, cache_folder, positions
+        self.disk_bytes = None if disk_mib is None else disk_mib * MIB
         self.reading = ReadCounts()
         self.loads = 0
         self._encoders: dict[str, CachedEncoder] = {}
@@ -93,7 +95,7 @@ class LoadedModels:
             name = fingerprint(model.encoder)
             if name not in self._encoders:
                 self._encoders[name] = CachedEncoder(
-                    model.encoder, processor.spec.encoder, self.cache_mib * MIB, self.cache_folder
+                    model.encoder, processor.spec.encoder, self.cache_mib * MIB, self.cache_folder, self.disk_bytes
                 )
             model.encoder = self._encoders[name]
             self._weights = weight_facts(model)
@@ -103,12 +105,22 @@ class LoadedModels:
     def record(self) -> dict[str, str]:
         """Return what a report tells of the models: sources, digests, versions, tiles, machine and commit."""
         tiles = self.tiles
+        store = tiles.store
         told = {
             "model": ", ".join(self._sources),
             "weights": ", ".join(f"{name} {digest}" for name, digest in self._sources.items()),
             "device": f"{self.device}, {machine()}",
             "tiles": f"{tiles.tiles_asked} asked for, {tiles.tiles_computed} encoded",
             "positions": f"{self.reading.asked} asked for, {self.reading.read} read",
+            "feature files": ", ".join(
+                f"{count} {name}"
+                for name, count in (
+                    ("read", store.hits),
+                    ("written", store.written),
+                    ("damaged", store.damaged),
+                    ("removed", store.removed),
+                )
+            ),
             "versions": ", ".join(f"{name} {found}" for name, found in versions().items()),
         }
         commit = git_commit()
@@ -123,6 +135,7 @@ class LoadedModels:
             total.tiles_asked += encoder.counts.tiles_asked
             total.encoder_calls += encoder.counts.encoder_calls
             total.tiles_computed += encoder.counts.tiles_computed
+            total.store = total.store.plus(encoder.counts.store)
         return total
 
 
