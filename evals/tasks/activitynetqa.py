@@ -18,7 +18,8 @@ from pathlib import Path
 
 from evals.row import Row
 from evals.sample import Sample
-from evals.tasks.clips import check_folder, clip, collect, split_of
+from evals.tasks.clips import check_folder, clip
+from evals.tasks.collect import collect, split_of
 from evals.tasks.judged import Metric, ShortAnswers
 from evals.tasks.two_files import question_rows
 from evals.tasks.wording import Wording, wording

@@ -22,7 +22,8 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Sample
 from evals.tasks.choice import Choice, label_at
-from evals.tasks.clips import check_folder, clip, collect
+from evals.tasks.clips import check_folder, clip
+from evals.tasks.collect import collect
 from evals.tasks.listed import strip_labels
 
 SUBMISSION = "submission.json"

@@ -15,7 +15,7 @@ from evals.parse import normalise
 from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Media, Sample
-from evals.tasks.clips import collect
+from evals.tasks.collect import collect
 from evals.tasks.matching import EXACT
 from evals.tasks.shapes import OpenTask
 

@@ -28,7 +28,7 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import LABELS, Media, Sample
 from evals.task import Figure, Parsed
-from evals.tasks.clips import collect
+from evals.tasks.collect import collect
 from evals.tasks.matching import CHOICE
 from evals.tasks.shapes import ImageTask
 

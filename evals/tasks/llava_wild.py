@@ -18,7 +18,7 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Sample
 from evals.tasks.beside import BesideReference
-from evals.tasks.clips import collect
+from evals.tasks.collect import collect
 
 CATEGORIES = ("conv", "detail", "complex")
 

@@ -16,7 +16,7 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Media, Sample
 from evals.tasks.beside import BesideReference
-from evals.tasks.clips import ContentIds, collect
+from evals.tasks.collect import ContentIds, collect
 
 QUESTIONS, ANSWERS = ("question", "Question"), ("answer", "Answer", "gpt4v_answer")
 

@@ -25,7 +25,8 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Media, Sample
 from evals.tasks.choice import Choice, label_at
-from evals.tasks.clips import check_folder, collect, find_clip
+from evals.tasks.clips import check_folder, find_clip
+from evals.tasks.collect import collect
 from evals.tasks.subtitles import Line, lines_at, read_timed, widened
 from evals.tasks.wording import Wording, wording
 

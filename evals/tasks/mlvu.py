@@ -20,7 +20,8 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import LABELS, Sample
 from evals.tasks.choice import Choice, label_of
-from evals.tasks.clips import ContentIds, check_folder, clip, collect
+from evals.tasks.clips import check_folder, clip
+from evals.tasks.collect import ContentIds, collect
 from evals.tasks.listed import Listed, split_listed
 from evals.tasks.wording import Wording
 

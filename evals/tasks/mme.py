@@ -21,7 +21,7 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Sample
 from evals.task import Figure
-from evals.tasks.clips import ContentIds, collect
+from evals.tasks.collect import ContentIds, collect
 from evals.tasks.yesno import YesNoTask
 
 PERCEPTION = (

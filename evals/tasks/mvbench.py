@@ -23,7 +23,8 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Media, Sample
 from evals.tasks.choice import Choice, label_of
-from evals.tasks.clips import SPAN, ContentIds, check_folder, collect, find_clip
+from evals.tasks.clips import SPAN, check_folder, find_clip
+from evals.tasks.collect import ContentIds, collect
 from evals.tasks.wording import Wording
 
 OFFICIAL = "mvbench@v1"

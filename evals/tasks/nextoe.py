@@ -24,7 +24,8 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Sample
 from evals.task import Parsed, Task
-from evals.tasks.clips import WHOLE, check_folder, collect, split_of
+from evals.tasks.clips import WHOLE, check_folder
+from evals.tasks.collect import collect, split_of
 from evals.tasks.nextqa import merged, video_id, vidor_clip, vidor_names
 from evals.tasks.wording import Wording, wording
 

@@ -19,7 +19,8 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Media, Sample
 from evals.tasks.choice import Choice, label_at
-from evals.tasks.clips import check_folder, clip, collect, split_of
+from evals.tasks.clips import check_folder, clip
+from evals.tasks.collect import collect, split_of
 
 OPTIONS = ("a0", "a1", "a2", "a3", "a4")
 # causal why and how, temporal next / previous / current, descriptive counting / location / other

@@ -19,7 +19,7 @@ from evals.row import Row
 from evals.rows import read_lines, read_rows
 from evals.sample import Sample
 from evals.task import Figure
-from evals.tasks.clips import collect
+from evals.tasks.collect import collect
 from evals.tasks.yesno import YesNoTask
 
 CATEGORIES = ("random", "popular", "adversarial")

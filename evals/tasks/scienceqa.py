@@ -18,7 +18,7 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Media, Sample
 from evals.tasks.choice import label_at
-from evals.tasks.clips import ContentIds, collect
+from evals.tasks.collect import ContentIds, collect
 from evals.tasks.shapes import ChoiceTask
 from evals.tasks.wording import Wording
 

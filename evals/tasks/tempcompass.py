@@ -27,7 +27,8 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import LABELS, Sample
 from evals.task import Figure, Parsed, Task
-from evals.tasks.clips import WHOLE, ContentIds, check_folder, clip, collect
+from evals.tasks.clips import WHOLE, check_folder, clip
+from evals.tasks.collect import ContentIds, collect
 from evals.tasks.judged import judge_form
 from evals.tasks.matching import CHOICE, score_sample
 from evals.tasks.wording import Wording

@@ -21,7 +21,7 @@ from evals.prompts import ask
 from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Sample
-from evals.tasks.clips import collect
+from evals.tasks.collect import collect
 from evals.tasks.shapes import OpenTask
 
 CAPITALISED, OCR = "capitalised@v1", "ocr-list@v1"

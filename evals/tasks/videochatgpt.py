@@ -22,7 +22,8 @@ from evals.prompts import OPEN
 from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Sample
-from evals.tasks.clips import WHOLE, ContentIds, check_folder, clip
+from evals.tasks.clips import WHOLE, check_folder, clip
+from evals.tasks.collect import ContentIds
 from evals.tasks.judged import JudgedText, judge_form
 from evals.tasks.wording import wording
 

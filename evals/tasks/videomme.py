@@ -21,7 +21,8 @@ from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import LABELS, Sample
 from evals.tasks.choice import Choice
-from evals.tasks.clips import check_folder, clip, collect
+from evals.tasks.clips import check_folder, clip
+from evals.tasks.collect import collect
 from evals.tasks.listed import strip_labels
 from evals.tasks.subtitles import Line, lines_at, read_srt
 from evals.tasks.wording import Wording, wording

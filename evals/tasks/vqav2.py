@@ -18,7 +18,7 @@ from evals.result import Prediction
 from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import Media, Sample
-from evals.tasks.clips import collect
+from evals.tasks.collect import collect
 from evals.tasks.shapes import OpenTask
 from evals.tasks.submission import submission
 

@@ -16,7 +16,7 @@ from evals.prompts import ENDINGS, LETTER
 from evals.row import Row
 from evals.rows import read_rows
 from evals.sample import LABELS, Media, Sample
-from evals.tasks.clips import collect
+from evals.tasks.collect import collect
 from evals.tasks.listed import split_listed
 from evals.tasks.shapes import ChoiceTask
 from evals.tasks.wording import Wording

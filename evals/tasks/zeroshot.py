@@ -21,7 +21,8 @@ from typing import ClassVar
 
 from evals.row import Row
 from evals.sample import Media, Sample
-from evals.tasks.clips import check_folder, clip, collect
+from evals.tasks.clips import check_folder, clip
+from evals.tasks.collect import collect
 from evals.tasks.judged import ShortAnswers
 from evals.tasks.two_files import question_rows
 from evals.tasks.wording import wording
