@@ -10,7 +10,8 @@ from typing import Any
 from evals.finish import Judging
 from evals.judge.build import build_judge, opened
 from evals.judge.calibration import read_calibration, write_calibration
-from evals.judge.run import RECORD, Judged, cases_of, judge_run
+from evals.judge.cases import cases_of
+from evals.judge.run import RECORD, Judged, judge_run
 from evals.result import Prediction
 from evals.sample import Sample
 from evals.task import Task

@@ -12,9 +12,9 @@ from conf.build import build
 from evals.endpoint import Endpoint, EndpointSpec
 from evals.judge.form import JudgeForm
 from evals.judge.judge import Judge
+from evals.judge.own import find_form
 from evals.judge.recorded import RecordedJudge
 from evals.judge.remote import RemoteJudge
-from evals.judge.run import named_form
 from evals.messages import Encoding
 
 
@@ -22,9 +22,9 @@ from evals.messages import Encoding
 class JudgeSettings:
     """What is common to all judges.
 
-    form: in place of the task's own, None for that. calibration: a file of answers with recorded verdicts, judged again
-    to see whether the judge has changed. record: where to write such a file from this run, of record_cases answers; a
-    file that is there stays as it is.
+    form: a name or a file in place of the task's own, None for that. calibration: a file of answers with recorded
+    verdicts, judged again to see whether the judge has changed. record: where to write such a file from this run, of
+    record_cases answers; a file that is there stays as it is.
     """
 
     kind: Literal["endpoint", "local", "recorded"]
@@ -40,7 +40,7 @@ class JudgeSettings:
     @property
     def named_form(self) -> JudgeForm | None:
         """Return the form that replaces the task's; a ValueError for an unknown name."""
-        return None if self.form is None else named_form(self.form)
+        return None if self.form is None else find_form(self.form)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,8 @@ def question(sample: Sample) -> str:
     )
 
 
-def _plain(samples: Sequence[Sample], answers: Sequence[str]) -> dict[str, str]:
+def plain(samples: Sequence[Sample], answers: Sequence[str]) -> dict[str, str]:
+    """Return the fields question, truth and answer, and the sample's facts by their names."""
     sample = samples[0]
     return {"question": question(sample), "truth": truth(sample), "answer": answers[0], **sample.facts}
 
@@ -38,7 +39,7 @@ def _plain(samples: Sequence[Sample], answers: Sequence[str]) -> dict[str, str]:
 def _pair(samples: Sequence[Sample], answers: Sequence[str]) -> dict[str, str]:
     if len(samples) != 2 or len(answers) != 2:
         raise ValueError(f"sample {samples[0].id}: expected one partner, the other question, got {len(samples) - 1}")
-    return {**_plain(samples, answers), "question_2": question(samples[1]), "answer_2": answers[1]}
+    return {**plain(samples, answers), "question_2": question(samples[1]), "answer_2": answers[1]}
 
 
 def _partner(sample: Sample) -> tuple[str, ...]:
@@ -55,7 +56,7 @@ def _form(
     reader: str,
     *,
     system: str = words.STRICT,
-    fill: Fill = _plain,
+    fill: Fill = plain,
     partners: Callable[[Sample], tuple[str, ...]] = lambda _: (),
     decides: bool = False,
     seen: bool = False,

@@ -62,6 +62,21 @@ def two_scores(_: Sample, reply: str) -> Verdict | None:
     return None if first is None or second is None else Verdict(score=second, reference=first)
 
 
+def released(_: Sample, reply: str) -> Verdict | None:
+    """Read {"pred": yes or no, "score": number} as scripts in use do: yes where it says so, a fraction cut off."""
+    fields = find_object(reply) or {}
+    said, value = fields.get("pred"), fields.get("score")
+    if not isinstance(said, str) or not isinstance(value, float) or not 0 <= value <= 5:
+        return None
+    return Verdict(score=float(int(value)), correct="yes" in said.lower())
+
+
+def released_score(_: Sample, reply: str) -> Verdict | None:
+    """Read {"score": number} as scripts in use do: a fraction is cut off."""
+    value = (find_object(reply) or {}).get("score")
+    return Verdict(score=float(int(value))) if isinstance(value, float) and 0 <= value <= 5 else None
+
+
 def critic_score(_: Sample, reply: str) -> Verdict | None:
     """Read the score out of 100 in a critic's prose."""
     value = None if len(reply) > MAX_CHARACTERS else parse_score(_spaced(reply)).value
@@ -82,6 +97,8 @@ READERS = {
         Reader(name="decision@v1", read=decision),
         Reader(name="choice@v1", read=choice),
         Reader(name="two-scores@v1", read=two_scores),
+        Reader(name="released@v1", read=released),
+        Reader(name="released-score@v1", read=released_score),
         Reader(name="critic-score@v1", read=critic_score),
         Reader(name="critic-preference@v1", read=critic_preference),
     )

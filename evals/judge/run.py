@@ -13,11 +13,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from evals.judge.calibration import Calibration, Case, Drift, rejudge
+from evals.judge.calibration import Calibration, Drift, rejudge
 from evals.judge.form import JudgeFailure, JudgeForm, Verdict
-from evals.judge.forms import FORMS, question, truth
 from evals.judge.judge import Judge, JudgeReply, identity
 from evals.judge.ledger import JudgeLedger, Key, read
+from evals.judge.own import record_of, remembered
 from evals.judge.plan import Asked, JudgePlan, plan_judging
 from evals.ledger import Config
 from evals.result import Prediction
@@ -82,46 +82,13 @@ def recall(
     if not (folder / record).exists():
         return None
     summary = json.loads((folder / record).read_text(encoding="utf-8"))
-    form = None if summary["form"] is None else named_form(summary["form"])
+    form = None if summary["form"] is None else remembered(summary["form"], str(folder / record))
     plan = plan_judging(task, samples, predictions, form)
     replies, _ = read(folder / LEDGER)
     judged = _judged(plan, replies, summary["identity"], _scale(task, samples, form))
     drift = None if summary["drift"] is None else Drift(**summary["drift"])
     found = _summary(plan, replies, summary["identity"], summary["judge"], judged, drift, form)
     return Judged(outcomes=judged, notes=_notes(found, drift))
-
-
-def cases_of(
-    task: Task, samples: Sequence[Sample], predictions: Mapping[str, Prediction], judged: Judged, count: int
-) -> list[Case]:
-    """Return up to `count` judged answers, evenly spread, with their verdicts, for a calibration set.
-
-    Raises ValueError where there are none: nothing is judged, or not by the task's own form.
-    """
-    found = [
-        Case(
-            sample=Sample(
-                id=sample.id, media=(), question=question(sample), answers=(truth(sample),), facts=sample.facts
-            ),
-            answer=predictions[sample.id].text,
-            verdict=verdict,
-        )
-        for sample in samples
-        if task.judge is not None
-        and task.judge_of(sample) == task.judge
-        and isinstance(verdict := judged.outcomes.get(sample.id), Verdict)
-    ]
-    if not found:
-        raise ValueError(f"{task.name}: no verdict by a form of its own to record")
-    kept = min(count, len(found))
-    return [found[index * len(found) // kept] for index in range(kept)]
-
-
-def named_form(name: str) -> JudgeForm:
-    """Return the form called `name`; an unknown name is a ValueError that lists the known ones."""
-    if name not in FORMS:
-        raise ValueError(f"judge.form: got {name!r}, expected one of {sorted(FORMS)}")
-    return FORMS[name]
 
 
 def _check_form(task: Task, samples: Sequence[Sample], form: JudgeForm) -> None:
@@ -215,7 +182,7 @@ def _summary(
     given = [reply for asked in plan.asked if (reply := replies.get(asked.key(name))) is not None]
     return {
         "forms": dict(sorted(forms.items())),
-        "form": None if form is None else form.name,
+        "form": None if form is None else record_of(form),
         "judge": dict(facts),
         "identity": name,
         "questions": len(plan.asked),

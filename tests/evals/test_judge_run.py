@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from evals.judge.calibration import Case, read_calibration, write_calibration
+from evals.judge.cases import cases_of
 from evals.judge.form import JudgeFailure, JudgeForm, Verdict
 from evals.judge.forms import FORMS
 from evals.judge.judge import JudgeQuestion, JudgeReply, JudgeStopped
 from evals.judge.ledger import read
+from evals.judge.own import find_form
 from evals.judge.recorded import RecordedJudge
 from evals.judge.run import judge_run, recall
 from evals.ledger import Config
@@ -336,3 +338,46 @@ def test_a_killed_judging_loses_and_repeats_at_most_the_question_in_flight(root:
     whole = run(Toy(150), Fake(), tmp_path / "whole")
     assert recall(Toy(150), Toy(150).samples(), answers(Toy(150)), folder) == whole
     assert (folder / "judge.json").read_bytes() == (tmp_path / "whole" / "judge.json").read_bytes()
+
+
+def test_a_form_of_ones_own_is_read_used_and_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    mine = {
+        "name": "mine@v1",
+        "system": "",
+        "text": "{question} / {truth} / {answer} {'pred': 'yes', 'score': 4.8}",
+        "reader": "released@v1",
+        "top": 5,
+        "decides": True,
+    }
+    path.write_text(json.dumps(mine))
+    form = find_form(str(path))
+    task, judge = Toy(1), Fake("{'pred': 'yes', 'score': 4.8}")
+    assert form.ask(task.samples(), ("x",)) == "question 0 / truth 0 / x {'pred': 'yes', 'score': 4.8}"
+    judged = run(task, judge, tmp_path, form=form)
+    # a fraction is cut off, as in scripts in use
+    assert judged.outcomes == {"toy/test/0000": Verdict(score=4, correct=True)}
+    path.unlink()
+    assert recall(task, task.samples(), answers(task), tmp_path) == judged
+    for change, message in [
+        ({"reader": "eval"}, "reader is 'eval', expected one of"), ({"top": "5"}, "top is '5', expected a number"),
+        ({"name": "open-qa@v1"}, "is there already"), ({"seen": 1}, "seen is 1"), ({"more": 1}, "expected an object"),
+        ({"name": "mine"}, "a name with a version"),
+    ]:  # fmt: skip
+        path.write_text(json.dumps({**mine, **change}))
+        with pytest.raises(ValueError, match=message):
+            find_form(str(path))
+
+
+def test_cases_are_taken_from_a_run_and_judged_again(tmp_path: Path) -> None:
+    task = Toy(10)
+    judge = Fake(told={"toy/test/0000": JudgeReply(text="nonsense")})
+    judged = run(task, judge, tmp_path)
+    found = cases_of(task, task.samples(), answers(task), judged, 4)
+    # nine have a verdict: places 0, 2, 4 and 6 of them
+    assert [case.sample.id[-1] for case in found] == ["1", "3", "5", "7"]
+    write_calibration(tmp_path / "c.jsonl", found)
+    again = run(task, Fake(name="other"), tmp_path, calibration=read_calibration(tmp_path / "c.jsonl"))
+    assert "on 4 calibration answers: 100.0 % of decisions and 100.0 % of scores as recorded" in again.notes[-1]
+    with pytest.raises(ValueError, match="no verdict by a form of its own"):
+        cases_of(task, task.samples(), answers(task), replace(judged, outcomes={}), 4)
