@@ -71,8 +71,15 @@ class Row:
         return tuple(value)
 
     def rows(self, key: str) -> tuple[Row, ...]:
-        """Return a list of records, each a row whose place is "...: key[0]"."""
+        """Return a list of records, each a row whose place is "...: key[0]".
+
+        A record of lists of equal length, as some Parquet files have it, is the same.
+        """
         value = self.cell(key)
+        if isinstance(value, Mapping) and value and all(isinstance(part, list) for part in value.values()):
+            if len({len(part) for part in value.values()}) > 1:
+                raise self.error(key, "lists of equal length")
+            value = [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
         if not isinstance(value, list | tuple) or not all(isinstance(item, Mapping) for item in value):
             raise self.error(key, "a list of records")
         return tuple(

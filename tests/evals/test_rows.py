@@ -38,6 +38,17 @@ def test_json_list_object_and_mapping(tmp_path: Path) -> None:
         list(read_rows(file, under="data"))
 
 
+def test_records_in_a_cell_as_a_list_or_as_lists(tmp_path: Path) -> None:
+    cells = {"a": [{"x": 1}, {"x": 2}], "b": {"x": [1, 2], "y": ["p", "q"]}, "c": {"x": [1], "y": []}}
+    (tmp_path / "a.json").write_text(json.dumps([cells]))
+    (row,) = read_rows(tmp_path / "a.json")
+    assert [item.integer("x") for item in row.rows("a")] == [item.integer("x") for item in row.rows("b")] == [1, 2]
+    with pytest.raises(ValueError, match=r"a\.json\[0\]: a\[1\]: no column 'y', there are \['x'\]"):
+        row.rows("a")[1].text("y")
+    with pytest.raises(ValueError, match=r"a\.json\[0\]: c: expected lists of equal length"):
+        row.rows("c")
+
+
 def test_jsonl_names_the_line(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"q": "x"}\n\n{"q": 1}\n{"q": \n')
