@@ -89,7 +89,7 @@ def collect(path: Path) -> Content:
         with Ledger(path, config) as ledger:
             take_in(path, ledger, config, ALONE)
         clear(path.parent)
-    content = read_content(path)
+    content = read_content(path) if path.exists() else None
     if content is None:
         raise ValueError(f"{path}: no answers yet")
     return content
