@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from evals.sample import Media
@@ -24,10 +25,10 @@ def find_clip(folder: Path, *names: str) -> Path:
     its samples are there all the same, and fail with a media error.
     """
     for name in names:
-        for path in _paths(Path(folder), name):
+        for path in _paths(folder, name):
             if path.is_file():
                 return path
-    return _paths(Path(folder), names[0])[0]
+    return next(_paths(folder, names[0]))
 
 
 def clip(folder: Path, *names: str, span: tuple[float, float] | None = None) -> tuple[Media, ...]:
@@ -35,6 +36,9 @@ def clip(folder: Path, *names: str, span: tuple[float, float] | None = None) -> 
     return (Media.file(find_clip(folder, *names), "video", span),)
 
 
-def _paths(folder: Path, name: str) -> list[Path]:
-    whole = [folder / name] if Path(name).suffix.lower() in SUFFIXES else []
-    return [*whole, *(folder / f"{name}{suffix}" for suffix in SUFFIXES)]
+def _paths(folder: Path, name: str) -> Iterator[Path]:
+    stem = Path(folder) / name
+    if stem.suffix.lower() in SUFFIXES:
+        yield stem
+    # one after the other: mostly the first is there
+    yield from (Path(f"{stem}{suffix}") for suffix in SUFFIXES)

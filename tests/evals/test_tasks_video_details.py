@@ -507,3 +507,39 @@ def test_options_under_a_question() -> None:
     assert (listed.question, listed.options) == ("Who says:\nA. Smith\nis it?", ("he", "she"))
     with pytest.raises(ValueError, match=r"expected lines A\. \.\.\., B\. \.\.\. at its end"):
         split_listed("Who is it?\nA. he")
+
+
+class Plain:
+    """A lexicon that knows no word: equal words are 1, all else is 0."""
+
+    def lemma(self, word: str) -> str:
+        return word
+
+    def sense(self, word: str) -> str | None:
+        return None
+
+    def hypernyms(self, sense: str) -> tuple[str, ...]:
+        return ()
+
+    def verb(self, sense: str) -> bool:
+        return False
+
+
+def test_nextoe_takes_the_better_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evals.metrics.wordnet.wordnet", Plain)
+    task = TASKS["nextoe"](tmp_path, False)
+    samples = list(task.samples())
+    result = score(task, samples, said(task, samples, at0="second one", at2="answer two", at4="", at8="answer eight"))
+    scores = {item.id.rsplit("_", 1)[1]: item.score for item in result.samples}
+    # "answer 8" against "answer eight": the words without a match are skipped, "answer" is 1
+    assert scores == {"0": 1, "1": 1, "2": 0, "3": 1, "4": 0, "5": 1, "6": 1, "7": 1, "8": 1, "9": 1}
+    assert (result.row("C").n, result.row("T").n, result.row("D").n) == (2, 2, 6)
+    assert result.row("D").accuracy == pytest.approx(4 / 6)
+
+
+def test_rows_that_datasets_saved(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    task = TASKS["videomme"](tmp_path, True)
+    saved = tmp_path / "test"
+    datasets.Dataset.from_parquet(str(task.file), cache_dir=str(tmp_path / "cache")).save_to_disk(str(saved))
+    assert replace(task, file=saved).samples() == task.samples()
