@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from evals.metrics.accuracy import accuracy, commonest
-from evals.metrics.bootstrap import REPLICATES, bootstrap, bootstrap_sums
+from evals.metrics.bootstrap import REPLICATES, Interval, Method, bootstrap, bootstrap_sums
 from evals.metrics.interval import clustered_se, mean_interval
 from evals.result import FAILED, FigureRow, Row, Scored
 from evals.sample import Sample
@@ -99,6 +99,43 @@ def figure_row(figure: Figure, scored: Sequence[Scored]) -> FigureRow:
         found = bootstrap(items, [item.cluster for item in items], figure.compute, replicates=replicates)
     # the value is computed from all samples at once, never from sums in another order
     return FigureRow(name=figure.name, value=figure.compute(items), low=found.low, high=found.high, unit=figure.unit)
+
+
+def figure_difference(
+    figure: Figure,
+    new: Sequence[Scored],
+    base: Sequence[Scored],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    method: Method = "percentile",
+) -> Interval:
+    """Return a figure's difference new - base on the same samples, both drawn together; unjudged pairs left out.
+
+    Raises ValueError when the samples differ.
+    """
+    if sorted(item.id for item in new) != sorted(item.id for item in base):
+        raise ValueError(f"figure_difference: {len(new)} and {len(base)} samples that are not the same")
+    other = {item.id: item for item in base}
+    pairs = sorted((item for item in new if item.judged and other[item.id].judged), key=lambda item: item.id)
+    if not pairs:
+        return Interval(value=math.nan, low=math.nan, high=math.nan)
+    parts, total = figure.parts, figure.total
+    if parts is None or total is None:
+
+        def difference(items: Sequence[Scored]) -> float:
+            return figure.compute(items) - figure.compute([other[item.id] for item in items])
+
+        clusters = [item.cluster for item in pairs]
+        return bootstrap(pairs, clusters, difference, replicates=replicates, seed=seed, method=method)
+    sums = {
+        name: (*parts(items), *parts([other[item.id] for item in items])) for name, items in by_cluster(pairs).items()
+    }
+
+    def apart(both: Sequence[float]) -> float:
+        return total(both[: len(both) // 2]) - total(both[len(both) // 2 :])
+
+    return bootstrap_sums(sums, apart, replicates=replicates, seed=seed, method=method)
 
 
 def by_cluster(samples: Sequence[Scored]) -> dict[str, list[Scored]]:
