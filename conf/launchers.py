@@ -9,7 +9,7 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from threading import Event
+from threading import BoundedSemaphore, Event
 from typing import Any, Literal, Protocol
 
 from conf.job import Finished, Job, run_job
@@ -53,17 +53,18 @@ class Joblib:
         free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for gpu in self.gpus:
             free.put(gpu)
-        stop = Event()
+        stop, running = Event(), BoundedSemaphore(at_once)
 
         def one(job: Job) -> Finished:
             env = {"OMP_NUM_THREADS": str(threads)}
-            if not self.gpus:
-                return run_job(job, env, stop)
-            gpu = free.get()
-            try:
-                return run_job(job, {**env, "CUDA_VISIBLE_DEVICES": str(gpu)}, stop)
-            finally:
-                free.put(gpu)
+            with running:
+                if not self.gpus:
+                    return run_job(job, env, stop)
+                gpu = free.get()
+                try:
+                    return run_job(job, {**env, "CUDA_VISIBLE_DEVICES": str(gpu)}, stop)
+                finally:
+                    free.put(gpu)
 
         # threads only wait here: every job is a process
         parallel = joblib.Parallel(n_jobs=at_once, backend="threading", return_as="generator_unordered")
@@ -72,9 +73,9 @@ class Joblib:
             yield from ended
         except (KeyboardInterrupt, GeneratorExit):
             stop.set()
-            # joblib waits for what runs, which is being interrupted, and starts the rest, which returns at once
-            for _ in ended:
-                pass
+            # joblib leaves its threads behind: wait until none of them has a job any more
+            for _ in range(at_once):
+                running.acquire()
             raise
 
 
