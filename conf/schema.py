@@ -9,6 +9,7 @@ from evals.ablation.wiring import Wiring
 from evals.alarm import AlarmSpec
 from evals.controls import NO_CONTROL, Control
 from evals.predict import Batching
+from evals.trackers import TrackerName
 from models.encoders.spec import EncoderSpec
 from models.serve.openai.limits import Limits
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
@@ -177,7 +178,7 @@ class EvalConfig:
     for its own. out: the run's folder, or None for one named for the settings. steps: what to do, of what is not done
     yet. doctor: look at the task's files instead. choices: answered in writing, or by the likelihood of each option.
     judge: of a task that needs one, or None. engine: an endpoint in place of a model, or None. decoders: processes that
-    decode files, None for as many as pays.
+    decode files, None for as many as pays. tracker: where results are also sent.
     """
 
     task: dict[str, Any]
@@ -199,6 +200,7 @@ class EvalConfig:
     alarm: AlarmSpec | None = None
     choices: Literal["written", "total", "per_token"] = "written"
     judge: dict[str, Any] | None = None
+    tracker: TrackerName = "none"
     engine: dict[str, Any] | None = None
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
@@ -220,8 +222,10 @@ class AblateConfig:
 
     source: "pocket", a checkpoint folder, or for plan_only a preset. grid, video: settings that replace the model's
     own, whole or by key. encoder, llm: parts that replace a preset's; None for its own. beyond_context: read prompts
-    longer than the trained context. control: what is taken away from media. blind: ask with other media too, at every
-    setting or once a task. text_tokens: positions of text assumed when only planning.
+    longer than the trained context. control: what is taken away from media. times: announce clips with their times;
+    None: as the model was trained. second_end: what closes fast frames where a model has one end vector. blind: ask
+    with other media too, at every setting or once a task. text_tokens: positions of text assumed when only planning.
+    tracker: where results are also sent.
     """
 
     ablation: Ablation
@@ -244,6 +248,9 @@ class AblateConfig:
     cache_disk_mib: int | None
     batch: Batching
     control: Control = NO_CONTROL
+    times: bool | None = None
+    second_end: Literal["none", "first"] = "none"
+    tracker: TrackerName = "none"
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
     encoder: EncoderSpec | None = None

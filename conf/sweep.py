@@ -20,7 +20,18 @@ from models.spec import ModelSpec
 from video.clip import VideoSpec
 
 # settings that do not change an answer: sweeps that differ only in these share a folder
-_FREE = ("batch", "blind", "cache_disk_mib", "cache_folder", "cache_mib", "out", "plan_only", "text_tokens", "timed")
+_FREE = (
+    "batch",
+    "blind",
+    "cache_disk_mib",
+    "cache_folder",
+    "cache_mib",
+    "out",
+    "plan_only",
+    "text_tokens",
+    "timed",
+    "tracker",
+)
 # longer than any prompt: the context of a model that may read beyond its own
 _ANY_LENGTH = 1 << 20
 
@@ -86,6 +97,7 @@ def _setting(cell: Cell, config: AblateConfig, composed: Composed, own: ModelSpe
         grid=settings(GridSpec, config.grid, own.grid, composed.chosen, "grid") or own.grid,
         video=settings(VideoSpec, config.video, own.video, composed.chosen, "video") or own.video,
         rope_factor=own.rope_factor if config.rope_factor is None else config.rope_factor,
+        times=own.times if config.times is None else config.times,
     )
     return Setting(name=cell.setting, spec=spec, weights=config.source, wiring=config.wiring, control=config.control)
 

@@ -23,14 +23,17 @@ from evals.protocol import NotFinite
 from evals.ranks import LAUNCH, Rank, RankLost
 from evals.result import FAILED, Result
 from evals.run import Manner, choose, finish, predict_run
+from evals.saved import read_run
 from evals.task import Task
 from evals.tasks.build import build_task, task_label, task_words
+from evals.trackers import log_all, of_result, tracker
 from evals.workers import WorkerLost, follow_parent, run_workers
 from video.clip import VideoSpec
 
 # settings that do not change an answer: runs that differ only in these share a folder
 _FREE = (
     *("alarm", "batch", "blind", "decoders", "doctor", "judge", "max_failed", "out", "retry_failed", "steps"),
+    "tracker",
     "workers",
 )
 
@@ -82,6 +85,8 @@ def _run(composed: Composed) -> int:
     if config.doctor:
         return _examine(task, config)
     out_dir = run_folder(composed, config)
+    # a tracker that is not there is told now, not after the answers
+    chosen = tracker(config.tracker, out_dir)
     rank = Rank.from_environment(os.environ)
     if LAUNCH in os.environ:
         follow_parent()
@@ -103,6 +108,7 @@ def _run(composed: Composed) -> int:
         wall = None
     with judging(config.judge, config.steps) as judge:
         result = finish(task, out_dir, config.limit, judging=judge, wall=wall)
+    log_all(chosen, [of_result(out_dir.name, result, read_run(out_dir).config)])
     print(f"{result.markdown()}\n{out_dir}")
     return _code(result, config.max_failed)
 

@@ -23,6 +23,7 @@ from evals.ablation.planner import CellPrice, PricePoint, SizedMedium, SizedSamp
 from evals.run import choose
 from evals.sample import Media, Sample
 from evals.tasks.build import task_words
+from evals.trackers import log_all, of_result, tracker
 
 if TYPE_CHECKING:
     from evals.ablation.loaded import LoadedModels
@@ -74,7 +75,9 @@ def run(points: Sequence[Planned], composed: Composed) -> str:
     from evals.ablation.output import write_report, write_tables
 
     config, start = points[0].config, time.perf_counter()
-    models, folder = open_models(config), sweep_folder(composed, config)
+    folder = sweep_folder(composed, config)
+    # a tracker that is not there is told now, not after the answers
+    chosen, models = tracker(config.tracker, folder), open_models(config)
     done, output = measure(points, models, folder)
     write_tables(folder, output)
     record = {
@@ -84,6 +87,14 @@ def run(points: Sequence[Planned], composed: Composed) -> str:
         "answers": done.counts.text,
         "seconds of this run": f"{time.perf_counter() - start:.1f}",
     }
+    log_all(
+        chosen,
+        [
+            of_result(point.setting, result, {"setting": point.setting, **planned.cell.set})
+            for planned, point in zip(points, done.points, strict=True)
+            for result in point.results.values()
+        ],
+    )
     subtitle = f"{points[0].setting.spec.name} on {points[0].task.name}"
     report = write_report(folder, config.ablation.title, subtitle, [output], record)
     return f"\n{config.ablation.title}\n\n{sweep_text(output.rows)}\n\n{report}"
@@ -104,6 +115,7 @@ def open_models(config: AblateConfig) -> "LoadedModels":
         cache_folder=None if config.cache_folder is None else Path(config.cache_folder),
         positions=config.batch.positions,
         disk_mib=config.cache_disk_mib,
+        second_end=config.second_end == "first",
     )
 
 
