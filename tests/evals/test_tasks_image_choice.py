@@ -11,7 +11,6 @@ from benchmarks import cell, picture, run_right, write_hub, write_picture
 from evals.task import Task
 from evals.tasks.ai2d import Ai2d
 from evals.tasks.hrbench import HrBench
-from evals.tasks.matching import CHOICE
 from evals.tasks.mme import COGNITION, PERCEPTION, Mme
 from evals.tasks.mmmu import Mmmu, open_match, read_open
 from evals.tasks.pope import Pope
