@@ -49,15 +49,19 @@ class LineFile:
         """Return the lines without their "\\n"."""
         return read_whole(self.path)
 
-    def append(self, records: Sequence[Mapping[str, object]]) -> None:
-        """Write one line each, all or none of them, and wait until the disk has them."""
+    def append(self, records: Sequence[Mapping[str, object]], sync: bool = True) -> None:
+        """Write one line each, all or none of them, and wait until the disk has them.
+
+        sync: False does not wait. What is written outlives the process, but not a machine that stops.
+        """
         data = b"".join(encode(record) for record in records)
         start = os.fstat(self._file).st_size
         try:
             written = 0
             while written < len(data):
                 written += os.write(self._file, data[written:])
-            os.fsync(self._file)
+            if sync:
+                os.fsync(self._file)
         except OSError as error:
             # take the half-written batch back, so that the file ends with a whole line
             os.ftruncate(self._file, start)
