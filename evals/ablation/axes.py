@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-Value = str | int | float | bool | None
+from evals.ablation.axis_kinds import Value, check_point, key_of
+
+__all__ = ["Ablation", "Axis", "Cell", "Point", "Value", "baseline", "cells"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,32 +21,39 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """One thing that varies. Either `key` with `values` (any configuration key), or `points` that set several keys.
+    """One thing that varies. Either a `kind` (evals.ablation.axis_kinds) or a `key` with `values`, or `points` that set
+    several keys. Raises ValueError for a key that is no axis, and for a value that its axis does not take.
 
     labels: what tables call the values, one each; empty: the values themselves.
     """
 
     name: str
+    kind: str = ""
     key: str = ""
     values: tuple[Value, ...] = ()
     labels: tuple[str, ...] = ()
     points: tuple[Point, ...] = ()
 
     def __post_init__(self) -> None:
-        if bool(self.points) == bool(self.key and self.values):
-            raise ValueError(f"axis {self.name!r}: give either `points`, or `key` with `values`")
+        named = bool(self.key) + bool(self.kind)
+        if bool(self.points) == bool(self.values) or named != bool(self.values):
+            raise ValueError(f"axis {self.name!r}: give either `points`, or `key` or `kind` with `values`")
         if self.labels and len(self.labels) != len(self.values):
             raise ValueError(f"axis {self.name!r}: {len(self.labels)} labels for {len(self.values)} values")
         found = [point.label for point in self.resolved()]
         if len(set(found)) != len(found):
             raise ValueError(f"axis {self.name!r}: two points have the same label, among {found}")
+        for point in self.resolved():
+            for key, value in point.set.items():
+                check_point(key, value, f"axis {self.name!r}, {point.label}")
 
     def resolved(self) -> tuple[Point, ...]:
         """Return the points of the axis, in their order."""
         if self.points:
             return self.points
         labels = self.labels or tuple(_text(value) for value in self.values)
-        return tuple(Point(label=label, set={self.key: v}) for label, v in zip(labels, self.values, strict=True))
+        key = key_of(self.kind) if self.kind else self.key
+        return tuple(Point(label=label, set={key: v}) for label, v in zip(labels, self.values, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,11 +48,12 @@ class LoadedModels:
         cache_folder: Path | None = None,
         positions: int = 32768,
         disk_mib: int | None = None,
+        second_end: bool = False,
     ) -> None:
         self.device, self.dtype, self.reader = device, dtype, reader
         self.cache_mib, self.cache_folder, self.positions = cache_mib, cache_folder, positions
         self.disk_bytes = None if disk_mib is None else disk_mib * MIB
-        self.reading = ReadCounts()
+        self.reading, self.second_end = ReadCounts(), second_end
         self.loads = 0
         self._encoders: dict[str, CachedEncoder] = {}
         self._sources: dict[str, str] = {}
@@ -66,7 +67,13 @@ class LoadedModels:
         """Return what answers at a setting, loading its model when another one is held."""
         model, processor = self.model(setting.weights, setting.spec.rope_factor)
         # the setting's context may be wider than the weights': to read beyond the trained length on purpose
-        wide = replace(processor.spec, llm=replace(processor.spec.llm, context=setting.spec.llm.context))
+        context = replace(processor.spec.llm, context=setting.spec.llm.context)
+        wide = replace(processor.spec, llm=context, times=setting.spec.times)
+        if setting.spec.video.slow_every is not None and len(model.ends_KD) < 2:
+            raise ValueError(
+                f"video.slow_every: {setting.weights} has one end vector and SlowFast needs two; second_end=first "
+                "closes fast frames with the first one"
+            )
         inner = LmmAnswerer(
             model,
             Processor(wide, processor.tokenizer, draw=self._drawn),
@@ -91,6 +98,8 @@ class LoadedModels:
             self._loaded = self._engine = None
             model, processor = load(source, device=self.device, dtype=self.dtype, rope_factor=rope_factor)
             self.loads += 1
+            if self.second_end and len(model.ends_KD) == 1:
+                model.ends_KD = torch.nn.Parameter(model.ends_KD.repeat(2, 1), requires_grad=False)
             self._sources.setdefault(source, fingerprint(model))
             name = fingerprint(model.encoder)
             if name not in self._encoders:

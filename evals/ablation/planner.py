@@ -119,6 +119,7 @@ class Planner:
         Two settings with the same key give the same answer, so one of them need not run.
         """
         parts = [setting.weights, setting.wiring, str(setting.spec.rope_factor), setting.spec.encoder.weights]
+        parts.append(str(setting.spec.times))
         for medium in sample.media:
             planned = self.plan(medium.size, setting)
             changed = setting.control.of("image" if isinstance(medium.size, HW) else "video")

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 
 import pytest
 
@@ -10,6 +11,7 @@ from anyres.geometry import HW
 from anyres.grid import GridSpec
 from anyres.plan import plan_image
 from evals.ablation.axes import Ablation, Axis, Cell, Point, baseline, cells
+from evals.ablation.axis_kinds import KINDS
 from evals.ablation.pareto import pareto_front
 from evals.ablation.planner import Planner, PricePoint, Setting, SizedMedium, SizedSample, price_sweep
 from evals.ablation.wiring import end_places, rewire, tile_order
@@ -50,19 +52,21 @@ def test_cells_are_the_product_of_the_axes_last_fastest() -> None:
         title="Frames",
         axes=(
             Axis(name="frames", key="video.num_frames", values=(4, 8), labels=("4 frames", "8 frames")),
-            Axis(name="rope", key="model.rope_factor", values=(1.0, 2.0)),
+            Axis(name="rope", key="rope_factor", values=(1.0, 2.0)),
         ),
     )
     found = cells(ablation)
     assert [cell.setting for cell in found] == ["4 frames, 1.0", "4 frames, 2.0", "8 frames, 1.0", "8 frames, 2.0"]
-    assert found[3].overrides == ["video.num_frames=8", "model.rope_factor=2.0"]
+    assert found[3].overrides == ["video.num_frames=8", "rope_factor=2.0"]
     assert baseline(ablation) == "4 frames, 1.0"
 
 
 def test_points_set_several_keys_and_null() -> None:
-    axis = Axis(name="size", points=(Point(label="free", set={"grid": "3x3", "grid.target_tok": None, "blind": True}),))
+    axis = Axis(
+        name="size", points=(Point(label="free", set={"grid": "3x3", "grid.target_tok": None, "beyond_context": True}),)
+    )
     (cell,) = cells(Ablation(name="a", title="A", axes=(axis,)))
-    assert cell.overrides == ["grid=3x3", "grid.target_tok=null", "blind=true"]
+    assert cell.overrides == ["grid=3x3", "grid.target_tok=null", "beyond_context=true"]
 
 
 def test_folder_names_are_plain() -> None:
@@ -72,7 +76,10 @@ def test_folder_names_are_plain() -> None:
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ((Axis(name="a", key="x", values=(1,)), Axis(name="b", key="x", values=(2,))), "'b' sets 'x' a second time"),
+        (
+            (Axis(name="a", key="video.pool", values=(1,)), Axis(name="b", key="video.pool", values=(2,))),
+            "'b' sets 'video.pool' a second time",
+        ),
         ((), "at least one axis"),
     ],
 )
@@ -187,3 +194,38 @@ def test_pareto_front_equals_brute_force() -> None:
         beaten = {p for p in points for o in points if o != p and o[0] <= p[0] and o[1] >= p[1]}
         assert front == set(points) - beaten
     assert [i for i, _ in itertools.groupby(pareto_front([1, 1, 2], [0.5, 0.5, 0.4]))] == [0]
+
+
+def test_every_kind_names_a_key_and_refuses_what_it_does_not_take() -> None:
+    assert len({kind.key for kind in KINDS.values()}) == len(KINDS) >= 25
+    for name, kind in KINDS.items():
+        # no axis takes an empty name
+        with pytest.raises(ValueError, match=rf"axis 'a', .*{kind.key}=''.* expected "):
+            Axis(name="a", kind=name, values=("",))
+
+
+@pytest.mark.parametrize(
+    ("axis", "message"),
+    [
+        ({"kind": "token-cap", "values": (0,)}, "grid.target_tok=0, expected a whole number of at least 1 or null"),
+        ({"kind": "frames", "values": (True,)}, "video.num_frames=True, expected a whole number"),
+        ({"kind": "pooling-mode", "values": ("mean",)}, "expected one of average, bilinear, max, none"),
+        ({"kind": "dead-zone", "values": (0.9,)}, "expected a number of at least 1"),
+        ({"kind": "fps", "values": (0.0,)}, "expected a number above 0 or null"),
+        ({"key": "rope_factor", "values": ("2",)}, "expected a number of at least 1"),
+        ({"kind": "reduce", "values": (3,)}, "expected one of 1, 2, 4, 8"),
+        ({"kind": "token-cup", "values": (1,)}, "did you mean token-cap?"),
+        ({"key": "dtype", "values": ("float16",)}, "dtype is no axis"),
+        ({"key": "rope_facto", "values": (1.0,)}, "did you mean rope_factor?"),
+        ({"points": (Point(label="p", set={"limit": 3}),)}, "limit is no axis"),
+        ({"kind": "frames", "key": "video.num_frames", "values": (1,)}, "give either"),
+    ],
+)
+def test_wrong_axes_say_what_is_expected(axis: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Axis(name="a", **axis)
+
+
+def test_a_kind_sets_its_key() -> None:
+    (cell,) = cells(Ablation(name="a", title="A", axes=(Axis(name="cap", kind="token-cap", values=(64,)),)))
+    assert cell.overrides == ["grid.target_tok=64"]
