@@ -1,6 +1,7 @@
 """anyres-serve's application over httpx: answers, streams, usage, and errors in OpenAI's shape."""
 
 import asyncio
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -289,3 +290,27 @@ def test_one_too_many_is_told_to_come_back(service: Service) -> None:
     assert refused.headers["retry-after"] == "1" and refused.json()["error"]["type"] == "rate_limit_error"
     answers = {one.json()["choices"][0]["message"]["content"] for one in found if one.status_code == 200}
     assert len(answers) == 1 and service.busy == 0
+
+
+def test_requests_as_vlmevalkit_sends_them(service: Service, post: Post, tiny_image: Callable) -> None:
+    """Its GPT4V and LMDeployAPI clients: JPEG data URLs, n and a bearer key always, detail from the first of them."""
+    buffer = io.BytesIO()
+    tiny_image(90, 60).save(buffer, "JPEG")
+    url = data_url(buffer.getvalue(), "image/jpeg")
+    text = {"type": "text", "text": QUESTION}
+    answers = []
+    for picture in ({"url": url, "detail": "low"}, {"url": url}):
+        content = [{"type": "image_url", "image_url": picture}, text]
+        found = post(
+            [{"role": "user", "content": content}],
+            n=1,
+            temperature=0,
+            max_tokens=512,
+            stop=["\n"],
+            headers={"authorization": "Bearer sk-none"},
+        )
+        assert found.status_code == 200
+        answers.append(found.json()["choices"][0]["message"]["content"].strip())
+    image = Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
+    expected = direct(service, (image,), f"<image>\n{QUESTION}", 512).split("\n")[0]
+    assert answers == [expected, expected]
