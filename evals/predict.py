@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tqdm import tqdm
 
@@ -105,6 +105,13 @@ class _Waiting:
     seconds: float
     group: int
     sizes: tuple[int, ...] | None
+    # asked in the same words about the same media: they get the same answer
+    alike: tuple[Sample, ...]
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Return all samples that the answer is for."""
+        return (self.sample, *self.alike)
 
 
 class _Loop:
@@ -122,10 +129,11 @@ class _Loop:
     def take(self, group: Sequence[Sample], opened: Opened) -> None:
         """Plan the questions about some media; answer what is collected once there is enough of it."""
         self._groups += 1
-        for sample in group:
-            item = self._prepare(sample, opened)
+        for samples in self._alike(group, opened):
+            item = self._prepare(samples, opened)
             if isinstance(item, Prediction):
-                self._record([sample], [item], {sample.id: opened.sizes})
+                predictions = [replace(item, id=sample.id) for sample in samples]
+                self._record(samples, predictions, {sample.id: opened.sizes for sample in samples})
             else:
                 self._waiting.append(item)
             while (
@@ -156,22 +164,35 @@ class _Loop:
             batch = rows[run.start : run.stop]
             if self.conduct.check is not None:
                 self.conduct.check()
+            answered = zip(batch, _answer(self.task, batch, self.answerer), strict=True)
             self._record(
-                [item.sample for item in batch],
-                _answer(self.task, batch, self.answerer),
-                {item.sample.id: item.sizes for item in batch},
+                [sample for item in batch for sample in item.samples],
+                [one for item, prediction in answered for one in _for_all(self.task, item, prediction)],
+                {sample.id: item.sizes for item in batch for sample in item.samples},
             )
         self._waiting = [*rows[: runs[0].start], *rows[runs[-1].stop :]]
 
-    def _prepare(self, sample: Sample, opened: Opened) -> _Waiting | Prediction:
+    def _alike(self, group: Sequence[Sample], opened: Opened) -> list[list[Sample]]:
+        """Return samples about the same media, those that are asked in the same words together."""
+        turns: dict[str, list[Sample]] = {}
+        for sample in group:
+            try:
+                turn = self.task.prompt_at(sample, _times(opened))
+            except ValueError:
+                # alone, and told when it is prepared
+                turn = f"\0{sample.id}"
+            turns.setdefault(turn, []).append(sample)
+        return list(turns.values())
+
+    def _prepare(self, samples: Sequence[Sample], opened: Opened) -> _Waiting | Prediction:
+        sample = samples[0]
         if opened.failure:
             return _failed(sample, "media_error", opened.failure, opened.seconds)
         start = time.perf_counter()
-        times = [medium.times_F.tolist() for medium in opened.media if isinstance(medium, VideoClip)]
         try:
             question = Question(
                 id=sample.id,
-                prompt=self.task.prompt_at(sample, times),
+                prompt=self.task.prompt_at(sample, _times(opened)),
                 media=opened.media,
                 opening=self.task.opening,
                 shared=sample.media_key in self.shared,
@@ -185,6 +206,7 @@ class _Loop:
             seconds=time.perf_counter() - start,
             group=self._groups,
             sizes=opened.sizes,
+            alike=tuple(samples[1:]),
         )
 
     def _record(
@@ -236,6 +258,16 @@ def _predicted(task: Task, item: _Waiting, answer: Answer, seconds: float) -> Pr
         **facts,
     )
     return read_again(task, item.sample, prediction)
+
+
+def _for_all(task: Task, item: _Waiting, prediction: Prediction) -> list[Prediction]:
+    """Return the prediction for each sample that the answer is for; only the first one's took time."""
+    free = replace(prediction, seconds=0.0, encode_seconds=0.0, prefill_seconds=0.0, decode_seconds=0.0)
+    return [prediction, *(read_again(task, sample, replace(free, id=sample.id)) for sample in item.alike)]
+
+
+def _times(opened: Opened) -> list[list[float]]:
+    return [medium.times_F.tolist() for medium in opened.media if isinstance(medium, VideoClip)]
 
 
 def _failed(sample: Sample, status: Status, detail: str, seconds: float, ready: Ready | None = None) -> Prediction:

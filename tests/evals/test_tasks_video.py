@@ -102,8 +102,7 @@ def test_a_missing_folder_of_videos_is_named(name: str, tmp_path: Path) -> None:
 def test_conf_has_all_settings(name: str, tmp_path: Path, root: Path) -> None:
     task = TASKS[name](tmp_path, False)
     settings = yaml.safe_load((root / "conf" / "task" / f"{name}.yaml").read_text())
-    # mvbench's twenty tasks are its default
-    assert set(settings) | {"tasks"} == set(task.__slots__) | {"tasks"}
+    assert set(settings) == set(task.__slots__)
     values = {key: str(tmp_path) if value == "???" else value for key, value in settings.items()}
     built = build_task(values)
     assert type(built) is type(task)
@@ -116,3 +115,21 @@ def test_conf_has_all_settings(name: str, tmp_path: Path, root: Path) -> None:
     for key in ("prompt_form", "max_new_tokens", "name"):
         assert built.__getattribute__(key) == task.__getattribute__(key)
     assert name in NAMES
+
+
+def test_a_question_on_three_axes_is_asked_once(tmp_path: Path) -> None:
+    """Correctness, detail and context are judged on one answer: 2 + 1 + 4 questions for 11 samples."""
+    task = TASKS["videochatgpt"](tmp_path, False)
+    oracle, asked = Oracle(task), []
+
+    class Counting(Oracle):
+        def answer(self, ready: Sequence[Ready], max_new_tokens: int) -> list[Answer]:
+            asked.extend(item.payload for item in ready)
+            return super().answer(ready, max_new_tokens)
+
+    result = run(task, Counting(task), tmp_path / "run", progress=False)
+    assert len(asked) == 7
+    assert {item.id: item.prediction.text for item in result.samples} == oracle.texts
+    # a run that is complete asks nothing again
+    run(task, Counting(task), tmp_path / "run", progress=False)
+    assert len(asked) == 7
