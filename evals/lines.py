@@ -65,7 +65,7 @@ class LineFile:
         except OSError as error:
             # take the half-written batch back, so that the file ends with a whole line
             os.ftruncate(self._file, start)
-            raise _located(error, self.path) from error
+            raise located(error, self.path) from error
         if start == 0:
             _sync_folder(self.path)
 
@@ -114,12 +114,12 @@ def _sync_folder(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        raise _located(error, path) from error
+        raise located(error, path) from error
     finally:
         os.close(handle)
 
 
-def _located(error: OSError, path: Path) -> OSError:
+def located(error: OSError, path: Path) -> OSError:
     """Return the error with the file's path and the room left on its disk."""
     free = shutil.disk_usage(path.parent).free
     return OSError(error.errno, f"{error.strerror} ({free} bytes free)", str(path))
