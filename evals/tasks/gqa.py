@@ -13,7 +13,7 @@ from functools import partial
 
 from evals.parse import normalise
 from evals.row import Row
-from evals.rows import read_rows
+from evals.rows import is_columnar, read_rows
 from evals.sample import Media, Sample
 from evals.tasks.collect import collect
 from evals.tasks.matching import EXACT
@@ -37,17 +37,18 @@ class Gqa(OpenTask):
 
     def samples(self) -> Sequence[Sample]:
         """Return one sample a question, its id `gqa/testdev/{id}`, its cluster the image."""
-        if not self.is_hub:
-            rows = read_rows(self.file, key="id")
-            return collect(rows, partial(self._sample, image=lambda image_id: self.picture(f"{image_id}.jpg")))
-        if self.images is None:
-            raise ValueError("task.images: missing, expected the hub-style rows with the images of gqa")
-        images = {row.name("id"): row.image("image") for row in read_rows(self.images)}
-        return collect(read_rows(self.file), partial(self._sample, image=partial(_found, images)))
+        rows = read_rows(self.file) if self.is_hub else read_rows(self.file, key="id")
+        return collect(rows, partial(self._sample, image=self._images()))
 
     def measure(self, sample: Sample, said: str) -> float:
         """Return 1 for the right text."""
         return float(normalise(said) == normalise(sample.answer))
+
+    def _images(self) -> Callable[[str], Media]:
+        """Return what finds an image by its id: among rows with images, or as a file."""
+        if self.images is None or not is_columnar(self.images):
+            return lambda image_id: self.picture(f"{image_id}.jpg")
+        return partial(_found, {row.name("id"): row.image("image") for row in read_rows(self.images)})
 
     def _sample(self, row: Row, image: Callable[[str], Media]) -> Sample:
         types = row.cell("types")
