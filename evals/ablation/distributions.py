@@ -6,6 +6,7 @@ Written with the standard library alone, so that pricing and re-reading a sweep 
 from __future__ import annotations
 
 import math
+from functools import cache
 from statistics import NormalDist
 
 _TINY = 1e-300
@@ -47,6 +48,7 @@ def t_two_sided(t: float, df: float) -> float:
     return min(1.0, beta_cdf(df / (df + t * t), df / 2.0, 0.5))
 
 
+@cache
 def t_quantile(probability: float, df: float) -> float:
     """Return t with P[T <= t] = probability, 0 < probability < 1, by bisection to 1e-12 relative."""
     if not 0.0 < probability < 1.0:
