@@ -41,7 +41,7 @@ _FREE = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit status.
 
-    0; 1 when more samples failed than max_failed, or the doctor found something; 2 with one line for a user's mistake;
+    0; 1 when more samples failed than max_failed, the run is not valid, or the doctor found something; 2 with one line for a user's mistake;
     3 when the run was stopped: by an alarm, by the judge, or because a process of it was lost.
     """
     try:
@@ -133,13 +133,16 @@ def _predict(task: Task, config: EvalConfig, chosen: dict[str, str], out_dir: Pa
 
 
 def _examine(task: Task, config: EvalConfig) -> int:
-    video = build(VideoSpec, config.video) if config.video else VideoSpec()
+    video = build(VideoSpec, config.video, "video") if config.video else VideoSpec()
     diagnosis = examine(task, video, config.reader, config.limit, max(1, config.decoders or 0))
     print(diagnosis.markdown())
     return 0 if diagnosis.sound else 1
 
 
 def _code(result: Result, max_failed: float) -> int:
+    if result.invalid:
+        print(f"anyres-eval: not valid: {result.invalid}", file=sys.stderr)
+        return 1
     failed, n = [item for item in result.samples if item.prediction.status in FAILED], len(result.samples)
     if len(failed) <= max_failed * n:
         return 0
