@@ -41,8 +41,8 @@ _FREE = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit status.
 
-    0; 1 when more samples failed than max_failed, the run is not valid, or the doctor found something; 2 with one line for a user's mistake;
-    3 when the run was stopped: by an alarm, by the judge, or because a process of it was lost.
+    0; 1 when more samples failed than max_failed, the run is not valid, or the doctor found something; 2 with one line
+    for a user's mistake; 3 when the run was stopped: by an alarm, by the judge, or because a process of it was lost.
     """
     try:
         arguments = split_arguments(sys.argv[1:] if argv is None else argv, known=())
