@@ -178,3 +178,25 @@ def _until(true: Callable[[], bool], seconds: float = 20) -> None:
     while not true():
         assert time.monotonic() < deadline, sorted(path.name for path in Path.cwd().iterdir())
         time.sleep(0.05)
+
+
+def test_what_slurm_is_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script that submitit would hand to sbatch; no cluster is needed to write it."""
+    submitit = pytest.importorskip("submitit")
+    slurm = pytest.importorskip("submitit.slurm.slurm")
+    monkeypatch.setattr(slurm.SlurmExecutor, "affinity", classmethod(lambda cls: 2))
+    executor = submitit.AutoExecutor(folder=place, cluster="slurm")
+    launcher = Submitit(
+        timeout_min=90,
+        gpus_per_node=1,
+        mem_gb=32,
+        partition="gpu",
+        at_once=8,
+        setup=("module load cuda",),
+        extra={"slurm_constraint": "a100"},
+    )
+    executor.update_parameters(**launcher._parameters())
+    script = executor._executor._make_submission_file_text("run", "1").splitlines()
+    wanted = ("time=90", "gpus-per-node=1", "mem=32GB", "partition=gpu", "constraint=a100", "cpus-per-task=4")
+    assert {f"#SBATCH --{one}" for one in wanted} <= set(script)
+    assert "module load cuda" in script
