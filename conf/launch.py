@@ -1,7 +1,7 @@
 """Run all configurations that a command line composed: one after the other here, or as jobs where a launcher puts them.
 
-hydra composes and this launches: hydra's launcher plug-ins would ship the function that collects a configuration, which is
-not what takes time. Here a job is a command line, so every launcher gives one result; docs/scale.md has the reasons.
+hydra composes and this launches: hydra's launcher plug-ins would ship the function that collects a configuration, which
+is not what takes time. Here a job is a command line, so every launcher gives one result; docs/scale.md has the reasons.
 """
 
 import hashlib
