@@ -25,8 +25,7 @@ from evals.tasks.choice import Choice, label_at
 from evals.tasks.clips import check_folder, clip
 from evals.tasks.collect import collect
 from evals.tasks.listed import strip_labels
-
-SUBMISSION = "submission.json"
+from evals.tasks.submission import SUBMISSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ consistency_qa.json, a list of {"video_name", "Q1", "Q2", "A"}: two ways to ask 
 are `{video_name}.mp4` (or .mkv, .webm), also in `Test_Videos`.
 
 A judge gives 0 to 5 a sample, in a form for each axis; a kind is an axis, and the row "mean" is the published average
-of the five. Known traps: another harness joins the two questions of a pair by the first row of the same video, wrong
-where a video has two pairs (here by video and answer); a failed judge counts 0 there, and videos that fail to load are
-left out or keep the previous video's frames.
+of the five. The axes of generic_qa.json share one answer. Known traps: another harness joins the two questions of a
+pair by the first row of the same video, wrong where a video has two pairs (here by video and answer); a failed judge
+counts 0 there, and videos that fail to load are left out or keep the previous video's frames.
 """
 
 from __future__ import annotations
