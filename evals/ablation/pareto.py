@@ -69,7 +69,7 @@ def knee(costs: Sequence[float], scores: Sequence[float]) -> int | None:
     width, height = math.log(costs[last] / costs[first]), scores[last] - scores[first]
     above = {i: (scores[i] - scores[first]) / height - math.log(costs[i] / costs[first]) / width for i in front[1:-1]}
     best = max(above, key=lambda i: above[i])
-    return best if above[best] > 0 else None
+    return best if above[best] > 1e-9 else None
 
 
 def cheapest_within(

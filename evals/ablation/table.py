@@ -153,10 +153,15 @@ def compare(new: Sequence[Scored], base: Sequence[Scored], by_kind: bool) -> Com
 
 
 def members(result: Result, name: str, groups: Mapping[str, tuple[str, ...]]) -> tuple[Scored, ...]:
-    """Return the samples that the row `name` of a result pools, sorted by id; scores as shares of the best one."""
+    """Return the samples that the row `name` of a result pools, sorted by id; scores as shares of the best one.
+
+    A score that is no number counts as 0.
+    """
     kinds = groups.get(name, (name,))
     items = tuple(item for item in result.samples if name in (ALL, MEAN) or item.kind in kinds)
-    return items if result.top == 1 else tuple(replace(item, score=item.score / result.top) for item in items)
+    if result.top == 1 and all(math.isfinite(item.score) for item in items):
+        return items
+    return tuple(replace(i, score=i.score / result.top if math.isfinite(i.score) else 0.0) for i in items)
 
 
 def judged(new: Sequence[Scored], base: Sequence[Scored]) -> Pairs:
