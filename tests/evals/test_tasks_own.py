@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from evals.ablation.main import main as ablate
 from evals.main import main
 from evals.tasks.build import GROUP, build_task, from_file, outside, task_class, task_words
 from models.checkpoints.save import save
@@ -51,6 +52,13 @@ def test_a_task_by_its_path(tiny: Tiny, toy: Path, capsys: pytest.CaptureFixture
     task = build_task({"name": None, "path": "colours.py", "file": "colours.csv"})
     sample = task.samples()[0]
     assert [task.score(sample, task.parse(sample, text)) for text in ("Red.", "it is red", "blue", "")] == [1, 1, 0, 0]
+
+
+def test_a_sweep_prices_a_task_by_its_path(tiny: Tiny, toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = ["task.path=colours.py", *words(tiny, toy)[:2]]
+    assert ablate(["ablation=token-target", "plan_only=true", *task]) == 0
+    # three samples in each of the six settings
+    assert "18 answers" in capsys.readouterr().out
 
 
 def test_a_task_of_an_installed_package(
