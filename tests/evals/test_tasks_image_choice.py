@@ -98,7 +98,11 @@ def pope(root: Path) -> tuple[Task, Task]:
         lines = []
         for index in range(count):
             name = f"COCO_val2014_{index // 2:012d}"
-            row = {"question_id": index + 1, "text": f"Is there a {ANIMALS[index]}?", "label": ("yes", "no")[index % 2]}
+            row = {
+                "question_id": index + 1,
+                "text": f"Is there a {category} {ANIMALS[index]}?",
+                "label": ("yes", "no")[index % 2],
+            }
             lines.append(json.dumps(row | {"image": f"{name}.jpg"}))
             hub.append({"question_id": str(index + 1), "question": row["text"], "answer": row["label"]})
             hub[-1] |= {"image_source": name, "category": category, "image": cell(index // 2)}
@@ -209,7 +213,7 @@ def test_pope_figures(tmp_path: Path) -> None:
     official, _ = pope(tmp_path)
     assert official.samples()[0].id == "pope/test/random/1"
     result, asked = run_right(official, tmp_path / "run", wrong=2)
-    assert asked.prompts["pope/test/random/1"] == f"Is there a ant?{SHORT}"
+    assert asked.prompts["pope/test/random/1"] == f"Is there a random ant?{SHORT}"
     values = {figure.name: figure.value for figure in result.figures}
     # random/3 (yes) and random/4 (no) have no answer: 4 of 5 yes were said, all rightly
     assert (values["precision"], values["recall"], values["yes ratio"]) == (1.0, 0.8, 0.4)
