@@ -381,3 +381,21 @@ def test_cases_are_taken_from_a_run_and_judged_again(tmp_path: Path) -> None:
     assert "on 4 calibration answers: 100.0 % of decisions and 100.0 % of scores as recorded" in again.notes[-1]
     with pytest.raises(ValueError, match="no verdict by a form of its own"):
         cases_of(task, task.samples(), answers(task), replace(judged, outcomes={}), 4)
+
+
+def test_a_form_that_only_assists_is_asked_about_what_the_parser_does_not_read(tmp_path: Path) -> None:
+    class Strict(Toy):
+        def parse(self, sample: Sample, text: str) -> Parsed:
+            return Parsed(answer=text if text in ("yes", "no") else None, rule="word")
+
+    task = Strict(3, "tempcompass-yes-no@v1")
+    predictions = answers(task, "yes")
+    predictions["toy/test/0002"] = replace(predictions["toy/test/0002"], text="It does indeed.")
+    judge = Fake('{"correct": "yes"}')
+    judged = run(task, judge, tmp_path, predictions)
+    assert judge.asked == ["toy/test/0002"]
+    assert judged.outcomes == {"toy/test/0002": Verdict(score=1, correct=True)}
+    result = score(task, task.samples(), predictions, verdicts=judged.outcomes)
+    # by rules none of three is right ("truth 0" is); with the judge's help one is
+    assert result.row("all").accuracy == 0 and result.row("all").unparsed == 1
+    assert result.figure("accuracy with judge").value == pytest.approx(1 / 3)
