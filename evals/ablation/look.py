@@ -39,10 +39,11 @@ p.note { border-left: 3px solid var(--rule); padding: 2px 0 2px 14px; color: var
   font-variant-numeric: tabular-nums; }
 .figures span { display: block; color: var(--soft); font-size: 13.5px; line-height: 1.4; margin-top: 2px; }
 figure { margin: 24px 0 30px; }
-figure.aside { display: grid; grid-template-columns: minmax(0, 700px) minmax(200px, 1fr); gap: 8px 36px; }
+figure.aside { display: grid; grid-template-columns: minmax(0, 620px) minmax(200px, 1fr); gap: 8px 36px; }
 figure.aside figcaption { margin-top: 12px; }
 .plot { overflow-x: auto; }
-.plot svg { display: block; width: 100%; min-width: 540px; height: auto; }
+.plot svg { display: block; width: 100%; min-width: 640px; height: auto; }
+.aside .plot svg { min-width: 420px; }
 figure img { display: block; max-width: 100%; height: auto; }
 figcaption, p.caption { color: var(--soft); font-size: 14px; line-height: 1.5; margin-top: 8px; max-width: 82ch; }
 .scroll { overflow-x: auto; margin: 16px 0 4px; border-bottom: 1px solid var(--line); }

@@ -63,7 +63,7 @@ def by_stratum(split: Split, rows: Sequence[Stratum]) -> Figure:
     parts = [part for part in split.parts if any(row.part == part for row in compared)]
     with plt.rc_context(STYLE):
         height = 1.35 + len(parts) * (0.32 + 0.13 * len(settings))
-        figure, axes = plt.subplots(figsize=(7.2, height), layout="constrained")
+        figure, axes = plt.subplots(figsize=(6.4, height), layout="constrained")
         axes.axvline(0, color=SOFT, lw=1.2)
         for index, setting in enumerate(settings):
             _draw_setting(axes, [row for row in compared if row.setting == setting], parts, index, len(settings))
@@ -85,7 +85,7 @@ def flips(rows: Sequence[SweepRow], same_right: Sequence[int]) -> Figure:
     same_right: of each row, samples with the same score above 0 under both settings.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7.2, 1.1 + 0.46 * len(rows)), layout="constrained")
+        figure, axes = plt.subplots(figsize=(6.4, 1.1 + 0.46 * len(rows)), layout="constrained")
         names = [row.setting for row in rows]
         shares = {
             "both right": [right / row.n for row, right in zip(rows, same_right, strict=True)],

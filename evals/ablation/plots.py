@@ -73,7 +73,7 @@ def accuracy_against(
     several have a colour each. marked: settings to ring, and the words to write at them.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(7.2, 4.3), layout="constrained")
+        figure, axes = plt.subplots(figsize=(6.4, 4.1), layout="constrained")
         lines = [_costed(line, cost_of) for line in series]
         lines = [line for line in lines if line.rows]
         if lines:
