@@ -107,7 +107,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureRow:
-    """A further figure of the run with its 95 % interval, by a bootstrap of clusters; nan where it is not defined."""
+    """A further figure of the run with its 95 % interval (BCa, clusters drawn anew); nan where it is not defined."""
 
     name: str
     value: float

@@ -13,7 +13,7 @@ from evals.sample import Sample
 from evals.task import Figure, Task
 
 MEAN = "mean"
-# a figure that is no function of sums is drawn again so often that at most so many samples are visited
+# a figure that is no function of sums is drawn so often that at most so many samples are visited
 _VISITS = 4_000_000
 
 
@@ -87,16 +87,22 @@ def mean_row(rows: Sequence[Row], scored: Sequence[Scored], top: float = 1.0) ->
 
 
 def figure_row(figure: Figure, scored: Sequence[Scored]) -> FigureRow:
-    """Return a figure of the samples whose judge did not fail, with the percentile interval of a cluster bootstrap."""
+    """Return a figure of the samples whose judge did not fail, with the interval of a cluster bootstrap.
+
+    The interval is BCa's; percentile for a figure that is no function of sums, over very many samples.
+    """
     items = sorted((item for item in scored if item.judged), key=lambda item: item.id)
     if not items:
         return FigureRow(name=figure.name, value=math.nan, low=math.nan, high=math.nan, unit=figure.unit)
     if figure.parts is not None and figure.total is not None:
         grouped = by_cluster(items)
-        found = bootstrap_sums({name: figure.parts(group) for name, group in grouped.items()}, figure.total)
+        sums = {name: figure.parts(group) for name, group in grouped.items()}
+        found = bootstrap_sums(sums, figure.total, method="bca")
     else:
-        replicates = min(REPLICATES, max(200, _VISITS // len(items)))
-        found = bootstrap(items, [item.cluster for item in items], figure.compute, replicates=replicates)
+        clusters, visits = [item.cluster for item in items], len(items)
+        replicates = min(REPLICATES, max(200, _VISITS // visits))
+        method: Method = "bca" if len(set(clusters)) * visits <= _VISITS else "percentile"
+        found = bootstrap(items, clusters, figure.compute, replicates=replicates, method=method)
     # the value is computed from all samples at once, never from sums in another order
     return FigureRow(name=figure.name, value=figure.compute(items), low=found.low, high=found.high, unit=figure.unit)
 

@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=4000)
     parser.add_argument("--bootstraps", type=int, default=1000, help="of the trials, so many are bootstrapped too")
     parser.add_argument("--replicates", type=int, default=1000)
-    parser.add_argument("--method", choices=("percentile", "bca"), default="percentile")
+    parser.add_argument("--method", choices=("percentile", "bca"), default="bca")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     errors = [100 * math.sqrt(0.95 * 0.05 / count) for count in (given.trials, min(given.bootstraps, given.trials))]

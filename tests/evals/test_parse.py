@@ -140,7 +140,7 @@ def test_permuting_options_permutes_the_label(order: list[int], form: str, right
 @given(
     st.permutations(range(5)),
     st.sampled_from(
-        ["{}", "({})", "The answer is {}.", r"\boxed{{{}}}", "{}. {words}", "I choose {}", "not {}", "{} or A"]
+        ["{}", "({})", "The answer is {}.", r"\boxed{{{}}}", "{}. {words}", "I choose {}", "not {}", "{}!"]
     ),
     st.integers(0, 4),
 )
