@@ -73,9 +73,11 @@ def test_ablate_writes_its_folder(folder: Path, tmp_path: Path, capsys: pytest.C
         for path in Path("sweep").rglob("*")
         if path.is_file() and "cells" not in str(path)
     }
-    assert made == {
-        "table.csv", "table.md", "table.json", "record.json", "report.html",
-        "plots/wiring-tasks.png", "plots/wiring-tasks.svg",
+    figures = {path for path in made if path.startswith("plots/")}
+    assert {"plots/wiring-tasks.png", "plots/wiring-tasks.pdf", "plots/wiring-flips.svg"} <= figures
+    assert made - figures == {
+        "table.csv", "table.md", "table.json", "table.tex", "record.json", "report.html", "samples.csv",
+        "samples.parquet", "pairs.csv", "pareto.json", "strata.csv",
     }  # fmt: skip
     record = json.loads(Path("sweep/record.json").read_text())
     assert "wiring=shuffled_tiles" in record["sweep"]
