@@ -74,3 +74,37 @@ def test_each_fault_is_found(source: str) -> None:
 )
 def test_what_is_harmless_is_not(source: str) -> None:
     assert faults(source) == []
+
+
+RUN = "__import__('os').system('touch MARK')"
+PAYLOADS = [
+    RUN, f"({RUN})", f"[{RUN}]", f"{{'pred': {RUN}, 'score': 5}}", f'{{"pred": "yes", "score": {RUN}}}',
+    f"\\boxed{{{RUN}}}", f"The answer is {RUN}", f"A. {RUN}", f"{RUN}%", f"1 if {RUN} else 2", f"lambda: {RUN}", f"exec({RUN!r})",
+    "open('MARK', 'w')", "{'pred': open('MARK', 'w'), 'score': 1}", "().__class__.__bases__[0].__subclasses__()",
+    "!!python/object/apply:os.system ['touch MARK']", "{{7*7}}", "${oc.env:HOME}", "${now:%s}", "$(touch MARK)",
+    "`touch MARK`", "; touch MARK", "| touch MARK", "&& touch MARK", "cos\nsystem\n(S'touch MARK'\ntR.", "%s%n%x",
+    "1e999999999", "9" * 5000, "[" * 5000, '{"a":' * 5000, "((((a+)+)+)+)$" * 50, "<!ENTITY x SYSTEM 'file:///MARK'>",
+]  # fmt: skip
+
+
+def test_answers_and_replies_are_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evals.judge.readers import READERS
+    from evals.metrics.anls import anls
+    from evals.metrics.relaxed import relaxed_accuracy
+    from evals.metrics.vqa import vqa_accuracy
+    from evals.parse import parse_choice, parse_text, parse_verbatim, parse_yes_no
+    from evals.sample import Sample
+
+    monkeypatch.chdir(tmp_path)
+    sample = Sample(id="a", media=(), question="?", options=("x", "y"), answers=("A",))
+    assert len(PAYLOADS) >= 30
+    for text in PAYLOADS:
+        parse_choice(text, sample.options, sample.labels)
+        for read in (parse_text, parse_verbatim, parse_yes_no):
+            read(text)
+        assert anls(text[:200], ["x"]) >= 0
+        assert relaxed_accuracy(text, "5") == 0
+        assert vqa_accuracy(text, ["x"] * 10) == 0
+        for reader in READERS.values():
+            reader.read(sample, text)
+    assert list(tmp_path.iterdir()) == []
