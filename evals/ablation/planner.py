@@ -6,8 +6,8 @@ Integers only: no pixels, no weights. The runner uses the same keys to answer eq
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 
 from anyres.cost import encoder_flops, prefill_flops, projector_flops
 from anyres.geometry import HW
@@ -74,7 +74,9 @@ class CellPrice:
     """What one point costs. Tokens are visual tokens a sample; FLOPs are of all samples together.
 
     shared: samples whose plan an earlier point has too, so their answer is known. new_tiles: tiles that no earlier
-    point encodes. flops: every sample on its own, as published tables count. flops_to_run: only what is new here.
+    point encodes. positions, new_positions: what prompts of their own have, and what is read where the beginning that
+    an earlier point or question has in common is not read again. flops: every sample on its own, as published tables
+    count. flops_to_run: only what is new here. feature_bytes: of the new tiles' features, in the model's dtype.
     over_context: samples whose positions exceed the trained context times the RoPE factor.
     """
 
@@ -91,6 +93,9 @@ class CellPrice:
     llm_flops: int
     flops_to_run: int
     over_context: int
+    positions: int = 0
+    new_positions: int = 0
+    feature_bytes: int = 0
 
     @property
     def flops(self) -> int:
@@ -104,14 +109,28 @@ class Planner:
     def __init__(self) -> None:
         self._plans: dict[tuple[object, ...], PlannedMedium] = {}
         self._digests: dict[tuple[object, ...], str] = {}
+        self._ways: dict[Hashable, int] = {}
+        # with the setting, so that its id is never given to another one
+        self._ways_of: dict[int, tuple[Setting, int, int]] = {}
+
+    def way(self, size: HW | ClipMeta, setting: Setting) -> int:
+        """Return a number that two settings share only where they plan media like this one alike."""
+        known = self._ways_of.get(id(setting))
+        if known is None:
+            tile, control = setting.spec.encoder.tile, setting.control
+            # hashing a grid takes longer than planning by it, so once a setting
+            of_image = self._ways.setdefault((tile, setting.spec.grid, control), len(self._ways))
+            of_clip = self._ways.setdefault((tile, setting.spec.video, control), len(self._ways))
+            known = self._ways_of[id(setting)] = (setting, of_image, of_clip)
+        return known[1] if isinstance(size, HW) else known[2]
 
     def plan(self, size: HW | ClipMeta, setting: Setting) -> PlannedMedium:
         """Return the plan of one medium; ValueError where the setting does not allow one."""
-        own = setting.spec.grid if isinstance(size, HW) else setting.spec.video
-        key = (size, setting.spec.encoder.tile, own, setting.control)
-        if key not in self._plans:
-            self._plans[key] = _plan(size, setting.spec, setting.control)
-        return self._plans[key]
+        key = (size, self.way(size, setting))
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = _plan(size, setting.spec, setting.control)
+        return found
 
     def key(self, sample: SizedSample, setting: Setting) -> str:
         """Return a digest of everything but the prompt that the answer to a sample depends on.
@@ -144,10 +163,23 @@ def price_sweep(points: Sequence[PricePoint]) -> tuple[CellPrice, ...]:
 
     Raises ValueError for a point without samples.
     """
-    planner = Planner()
-    answered: set[tuple[str, str]] = set()
-    encoded: set[tuple[object, ...]] = set()
-    return tuple(_price_cell(planner, point, answered, encoded) for point in points)
+    state = _Priced(planner=Planner())
+    return tuple(_price_cell(point, state) for point in points)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Priced:
+    """What earlier points pay for: answers, tiles, and beginnings that were read, by everything they depend on."""
+
+    planner: Planner
+    answered: set[tuple[str, str]] = field(default_factory=set)
+    encoded: set[tuple[object, ...]] = field(default_factory=set)
+    read: set[int] = field(default_factory=set)
+    numbers: dict[Hashable, int] = field(default_factory=dict)
+
+    def number(self, what: Hashable) -> int:
+        """Return a number that stands for a value: hashed once where it is long."""
+        return self.numbers.setdefault(what, len(self.numbers))
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -161,33 +193,38 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[lower] + (position - lower) * (ordered[upper] - ordered[lower])
 
 
-def _price_cell(
-    planner: Planner, point: PricePoint, answered: set[tuple[str, str]], encoded: set[tuple[object, ...]]
-) -> CellPrice:
+def _price_cell(point: PricePoint, state: _Priced) -> CellPrice:
     setting, samples, spec = point.setting, point.samples, point.setting.spec
     if not samples:
         raise ValueError(f"price_sweep: no samples to price at {setting.name!r}")
     tokens: list[int] = []
-    tiles = new_tiles = shared = llm = to_run = over = 0
+    tiles = new_tiles = shared = llm = to_run = over = positions = new_positions = 0
+    model = state.number((setting.model, setting.wiring, spec.times))
+    encoder = state.number((spec.encoder, setting.control.reduce, setting.control.restore))
     for sample in samples:
-        planned = [planner.plan(medium.size, setting) for medium in sample.media]
+        planned = [state.planner.plan(medium.size, setting) for medium in sample.media]
         visual = sum(medium.plan.num_tokens for medium in planned)
         sample_tiles = sum(medium.plan.num_tiles for medium in planned)
         sequence = visual + sample.text_tokens
-        patches = sample_tiles * spec.encoder.tile.tok**2
-        flops = projector_flops(spec.projector, patches) + prefill_flops(spec.llm, sequence)
+        projected = projector_flops(spec.projector, sample_tiles * spec.encoder.tile.tok**2)
+        flops = projected + prefill_flops(spec.llm, sequence)
         tokens.append(visual)
         tiles += sample_tiles
+        positions += sequence
         llm += flops
         over += sequence > spec.context
-        key = (sample.id, planner.key(sample, setting))
-        if key in answered:
+        key = (sample.id, state.planner.key(sample, setting))
+        if key in state.answered:
             shared += 1
             continue
-        answered.add(key)
-        fresh = _new_tiles(sample, planned, setting, encoded)
+        state.answered.add(key)
+        fresh = _new_tiles(sample, planned, encoder, state.encoded)
+        begun = _begun(sample, planned, encoder, model, state)
         new_tiles += fresh
-        to_run += flops + encoder_flops(spec.encoder, fresh)
+        new_positions += sequence - begun
+        # what is not read again still is looked at
+        to_run += flops + encoder_flops(spec.encoder, fresh) - (prefill_flops(spec.llm, begun) if begun else 0)
+    features = new_tiles * spec.encoder.tile.tok**2 * spec.encoder.width
     return CellPrice(
         setting=setting.name,
         samples=len(samples),
@@ -202,6 +239,9 @@ def _price_cell(
         llm_flops=llm,
         flops_to_run=to_run,
         over_context=over,
+        positions=positions,
+        new_positions=new_positions,
+        feature_bytes=features * (4 if spec.dtype == "float32" else 2),
     )
 
 
@@ -216,16 +256,33 @@ def _plan(size: HW | ClipMeta, spec: ModelSpec, control: Control) -> PlannedMedi
 
 
 def _new_tiles(
-    sample: SizedSample, planned: Sequence[PlannedMedium], setting: Setting, encoded: set[tuple[object, ...]]
+    sample: SizedSample, planned: Sequence[PlannedMedium], encoder: int, encoded: set[tuple[object, ...]]
 ) -> int:
     # a tile's pixels follow from the medium's frame and its canvas; equal pixels of two frames are not foreseen
     fresh = 0
     for medium, made in zip(sample.media, planned, strict=True):
         for canvas in made.plan.canvases:
-            frame = made.indices[canvas.frame]
-            detail = (setting.control.reduce, setting.control.restore and setting.control.reduce > 1)
-            key = (setting.spec.encoder, medium.key, frame, canvas.tiles, canvas.content_px, canvas.fit, detail)
+            key = (encoder, medium.key, made.indices[canvas.frame], canvas.tiles, canvas.content_px, canvas.fit)
             if key not in encoded:
                 encoded.add(key)
                 fresh += canvas.tiles.area
     return fresh
+
+
+def _begun(sample: SizedSample, planned: Sequence[PlannedMedium], encoder: int, model: int, state: _Priced) -> int:
+    """Return how many visual tokens of a sample an earlier prompt of the same model begins with too.
+
+    Segments count whole; words before, between and behind the media are taken as the sample's own.
+    """
+    begun, unbroken = 0, True
+    before: Hashable = (model, encoder)
+    for medium, made in zip(sample.media, planned, strict=True):
+        for segment in made.plan.segments:
+            canvas = made.plan.canvases[segment.canvas]
+            shown = (medium.key, made.indices[canvas.frame], canvas.tiles, canvas.content_px, canvas.fit)
+            how = (segment.crop_tok, segment.out, segment.end, segment.vector, segment.reduce, segment.closing)
+            before = state.number((before, shown, how))
+            unbroken = unbroken and before in state.read
+            begun += segment.num_tokens if unbroken else 0
+            state.read.add(before)
+    return begun
