@@ -225,7 +225,7 @@ class AblateConfig:
     longer than the trained context. control: what is taken away from media. times: announce clips with their times;
     None: as the model was trained. second_end: what closes fast frames where a model has one end vector. blind: ask
     with other media too, at every setting or once a task. text_tokens: positions of text assumed when only planning.
-    tracker: where results are also sent.
+    tflops: what the device sustains, for an estimate of time. tracker: where results are also sent.
     """
 
     ablation: Ablation
@@ -248,6 +248,7 @@ class AblateConfig:
     cache_disk_mib: int | None
     batch: Batching
     control: Control = NO_CONTROL
+    tflops: float | None = None
     times: bool | None = None
     second_end: Literal["none", "first"] = "none"
     tracker: TrackerName = "none"

@@ -35,8 +35,8 @@ def sweep_text(rows: Sequence[SweepRow]) -> str:
     return aligned(head, lines, left=2)
 
 
-def price_text(prices: Sequence[CellPrice]) -> str:
-    """Return what a sweep will cost, one line a setting, and the totals with and without sharing."""
+def price_text(prices: Sequence[CellPrice], tflops: float | None = None) -> str:
+    """Return what a sweep will cost, one line a setting, and the totals with and without sharing; see `reuse_text`."""
     head = (
         "setting", "samples", "shared", "tokens", "median", "p95", "max", "tiles", "new tiles", "encoder", "LLM",
         "to run", "over context",
@@ -59,14 +59,40 @@ def price_text(prices: Sequence[CellPrice]) -> str:
         )
         for price in prices
     ]
+    n = min(price.samples for price in prices)
+    return f"{aligned(head, lines, left=1)}\n\n{reuse_text(prices, tflops)}\n{_power_text(n)}"
+
+
+def reuse_text(prices: Sequence[CellPrice], tflops: float | None = None) -> str:
+    """Return what the points of a sweep have in common: asked for on their own, and left to do when shared.
+
+    tflops: what the device sustains, in 10^12 FLOPs a second, for an estimate of time; None: no estimate.
+    """
+    asked = sum(price.samples for price in prices)
     naive, needed = sum(price.flops for price in prices), sum(price.flops_to_run for price in prices)
-    tiles, unique = sum(price.tiles for price in prices), sum(price.new_tiles for price in prices)
-    asked, shared = sum(price.samples for price in prices), sum(price.shared for price in prices)
-    total = (
-        f"{asked:,} answers, {shared:,} of them known from an equal plan; {unique:,} of {tiles:,} tiles to encode; "
-        f"{flops_text(needed)} of {flops_text(naive)} to run"
-    )
-    return f"{aligned(head, lines, left=1)}\n\n{total}\n{_power_text(min(price.samples for price in prices))}"
+    rows = [
+        ("prompts answered", asked, asked - sum(price.shared for price in prices)),
+        ("tiles encoded", sum(price.tiles for price in prices), sum(price.new_tiles for price in prices)),
+        ("positions read", sum(price.positions for price in prices), sum(price.new_positions for price in prices)),
+    ]
+    lines = [(name, f"{each:,}", f"{shared:,}", _share(shared, each)) for name, each, shared in rows]
+    lines.append(("FLOPs", flops_text(naive), flops_text(needed), _share(needed, naive)))
+    if tflops is not None:
+        seconds = [flops / (tflops * 1e12) for flops in (naive, needed)]
+        lines.append((f"time at {tflops:g} TFLOP/s", *map(_duration, seconds), _share(seconds[1], seconds[0])))
+    kept = sum(price.feature_bytes for price in prices)
+    graph = aligned(("reuse", "each on its own", "shared", ""), lines, left=1)
+    return f"{graph}\nfeatures kept with cache_folder=...: {kept / (1 << 20):,.1f} MiB"
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def flops_text(flops: float) -> str:

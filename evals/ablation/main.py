@@ -18,7 +18,7 @@ from conf.own import for_hydra
 from conf.schema import AblateConfig
 from conf.sweep import Planned, plan_cells, sweep_folder
 from evals.ablation.axes import baseline
-from evals.ablation.console import price_text, sweep_text
+from evals.ablation.console import price_text, reuse_text, sweep_text
 from evals.ablation.planner import CellPrice, PricePoint, SizedMedium, SizedSample, price_sweep
 from evals.run import choose
 from evals.sample import Media, Sample
@@ -78,6 +78,7 @@ def run(points: Sequence[Planned], composed: Composed) -> str:
     folder = sweep_folder(composed, config)
     # a tracker that is not there is told now, not after the answers
     chosen, models = tracker(config.tracker, folder), open_models(config)
+    expected = _announced(points)
     done, output = measure(points, models, folder)
     write_tables(folder, output)
     record = {
@@ -85,6 +86,8 @@ def run(points: Sequence[Planned], composed: Composed) -> str:
         "task": json.dumps(config.task),
         **models.record(),
         "answers": done.counts.text,
+        "expected tiles": str(sum(one.new_tiles for one in expected)),
+        "expected positions": str(sum(one.new_positions for one in expected)),
         "seconds of this run": f"{time.perf_counter() - start:.1f}",
     }
     log_all(
@@ -98,6 +101,18 @@ def run(points: Sequence[Planned], composed: Composed) -> str:
     subtitle = f"{points[0].setting.spec.name} on {points[0].task.name}"
     report = write_report(folder, config.ablation.title, subtitle, [output], record)
     return f"\n{config.ablation.title}\n\n{sweep_text(output.rows)}\n\n{report}"
+
+
+def _announced(points: Sequence[Planned]) -> tuple[CellPrice, ...]:
+    """Print what the points have in common before they are asked, and return their prices; none where none is known."""
+    try:
+        prices = price(points)
+    except ValueError as error:
+        # the run reports it as each sample's status
+        print(f"no price: {error}", file=sys.stderr)
+        return ()
+    print(f"{reuse_text(prices, points[0].config.tflops)}\n", flush=True)
+    return prices
 
 
 def open_models(config: AblateConfig) -> "LoadedModels":
@@ -202,7 +217,7 @@ def _sweep(composed: Composed, arguments: Arguments) -> int:
         raise ValueError(f"{arguments.bare[0]}: sizes and files are priced by plan_only=true; else key=value")
     points = plan_cells(config.ablation, composed.words)
     if config.plan_only:
-        print(_prices_text(price(points, arguments.bare), as_json="--json" in arguments.flags))
+        print(_prices_text(price(points, arguments.bare), as_json="--json" in arguments.flags, tflops=config.tflops))
     else:
         print(run(points, composed))
     return 0
@@ -227,10 +242,10 @@ def _of_task(point: Planned, sizes: "Sizes") -> list[SizedSample]:
     return readable
 
 
-def _prices_text(prices: Sequence[CellPrice], as_json: bool) -> str:
+def _prices_text(prices: Sequence[CellPrice], as_json: bool, tflops: float | None) -> str:
     if as_json:
         return "[\n" + ",\n".join(json.dumps({**asdict(cell), "flops": cell.flops}) for cell in prices) + "\n]"
-    return price_text(prices)
+    return price_text(prices, tflops)
 
 
 if __name__ == "__main__":
