@@ -97,10 +97,11 @@ def name_jobs(words_of_jobs: Sequence[Sequence[str]]) -> list[str]:
 def _wait(process: "subprocess.Popen[bytes]", stop: Event | None) -> int:
     """Return the exit status; 128 + signal where one ended the process, as a shell tells it."""
     while process.poll() is None:
-        if stop is not None and stop.wait(_LOOK_S):
+        # never for long: a worker of Ray is interrupted between two steps of Python only
+        if stop is None:
+            time.sleep(_LOOK_S)
+        elif stop.wait(_LOOK_S):
             _interrupt(process)
-        elif stop is None:
-            process.wait()
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 

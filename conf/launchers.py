@@ -176,11 +176,15 @@ class Ray:
         except (KeyboardInterrupt, GeneratorExit):
             for reference in waiting:
                 ray.cancel(reference, force=False)
+            # their workers end with the shutdown: let them interrupt their jobs first
+            ray.wait(list(waiting), num_returns=len(waiting), timeout=_STOP_S)
             raise
         finally:
             ray.shutdown()
 
 
+# seconds for the jobs of a sweep that was interrupted
+_STOP_S = 30.0
 LAUNCHERS: dict[str, type] = {"joblib": Joblib, "submitit": Submitit, "ray": Ray}
 
 

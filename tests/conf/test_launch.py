@@ -149,12 +149,14 @@ def test_a_signal_is_told_as_a_shell_does(place: Path) -> None:
     assert run_job(killed).code == 128 + signal.SIGKILL
 
 
-@pytest.mark.parametrize("launcher", ["Joblib(jobs=2)", "Submitit(cluster='local', timeout_min=1)"])
+@pytest.mark.parametrize("launcher", ["Joblib(jobs=2)", "Submitit(cluster='local', timeout_min=1)", "Ray(cpus=0.5)"])
 def test_ctrl_c_interrupts_what_runs_and_starts_nothing_more(launcher: str, place: Path) -> None:
+    if launcher.startswith("Ray"):
+        pytest.importorskip("ray", reason="needs ray (pip install 'anyres[ray]')")
     code = (
         "import sys, pathlib\n"
         "from conf.job import Job\n"
-        "from conf.launchers import Joblib, Submitit\n"
+        "from conf.launchers import Joblib, Ray, Submitit\n"
         "here = pathlib.Path.cwd()\n"
         "names = '12345'[:COUNT]\n"
         "jobs = [Job(name=n, module='toy_job', words=(n, 'wait'), out=here / 'logs' / n, cwd=here) for n in names]\n"
@@ -163,12 +165,13 @@ def test_ctrl_c_interrupts_what_runs_and_starts_nothing_more(launcher: str, plac
         "except KeyboardInterrupt:\n"
         "    sys.exit(130)\n"
     )
-    # submitit starts all jobs of an array here
+    # submitit and Ray start all jobs here
     count = 5 if launcher.startswith("Joblib") else 2
     process = subprocess.Popen([sys.executable, "-c", code.replace("COUNT", str(count))], start_new_session=True)
-    _until(lambda: len(list(place.glob("started-*"))) == 2)
+    # a Ray of its own takes a while to start
+    _until(lambda: len(list(place.glob("started-*"))) == 2, 20 if launcher[0] != "R" else 120)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == INTERRUPTED
+    assert process.wait(40) == INTERRUPTED
     _until(lambda: len(list(place.glob("interrupted-*"))) == 2)
     assert len(list(place.glob("started-*"))) == 2 and not list(place.glob("done-*"))
 
