@@ -173,15 +173,16 @@ class _Loop:
         self._waiting = [*rows[: runs[0].start], *rows[runs[-1].stop :]]
 
     def _alike(self, group: Sequence[Sample], opened: Opened) -> list[list[Sample]]:
-        """Return samples about the same media, those that are asked in the same words together."""
-        turns: dict[str, list[Sample]] = {}
+        """Return samples about the same media, those asked in the same words with the same options together."""
+        turns: dict[tuple[str, tuple[str, ...]], list[Sample]] = {}
         for sample in group:
             try:
                 turn = self.task.prompt_at(sample, _times(opened))
             except ValueError:
                 # alone, and told when it is prepared
                 turn = f"\0{sample.id}"
-            turns.setdefault(turn, []).append(sample)
+            # options that the words do not name may still be measured
+            turns.setdefault((turn, sample.options), []).append(sample)
         return list(turns.values())
 
     def _prepare(self, samples: Sequence[Sample], opened: Opened) -> _Waiting | Prediction:
