@@ -97,7 +97,6 @@ def name_jobs(words_of_jobs: Sequence[Sequence[str]]) -> list[str]:
 def _wait(process: "subprocess.Popen[bytes]", stop: Event | None) -> int:
     """Return the exit status; 128 + signal where one ended the process, as a shell tells it."""
     while process.poll() is None:
-        # never for long: a worker of Ray is interrupted between two steps of Python only
         if stop is None:
             time.sleep(_LOOK_S)
         elif stop.wait(_LOOK_S):

@@ -176,7 +176,7 @@ class Ray:
         except (KeyboardInterrupt, GeneratorExit):
             for reference in waiting:
                 ray.cancel(reference, force=False)
-            # their workers end with the shutdown: let them interrupt their jobs first
+            # a job that does not notice goes on to its end
             ray.wait(list(waiting), num_returns=len(waiting), timeout=_STOP_S)
             raise
         finally:
