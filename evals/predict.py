@@ -99,7 +99,7 @@ def _is_open(sample: Sample, known: Mapping[str, Prediction], retry: bool) -> bo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Waiting:
+class Waiting:
     sample: Sample
     ready: Ready
     seconds: float
@@ -123,7 +123,7 @@ class _Loop:
         self.task, self.answerer, self.ledger = task, answerer, ledger
         self.batching, self.conduct, self.bar = batching, conduct, bar
         self.shared: set[tuple[str, ...]] = set()
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._groups = 0
 
     def take(self, group: Sequence[Sample], opened: Opened) -> None:
@@ -185,10 +185,10 @@ class _Loop:
             turns.setdefault((turn, sample.options), []).append(sample)
         return list(turns.values())
 
-    def _prepare(self, samples: Sequence[Sample], opened: Opened) -> _Waiting | Prediction:
+    def _prepare(self, samples: Sequence[Sample], opened: Opened) -> Waiting | Prediction:
         sample = samples[0]
         if opened.failure:
-            return _failed(sample, "media_error", opened.failure, opened.seconds)
+            return failed(sample, "media_error", opened.failure, opened.seconds)
         start = time.perf_counter()
         try:
             question = Question(
@@ -200,8 +200,8 @@ class _Loop:
             )
             ready = self.answerer.prepare(question)
         except ValueError as error:
-            return _failed(sample, "error", str(error), time.perf_counter() - start)
-        return _Waiting(
+            return failed(sample, "error", str(error), time.perf_counter() - start)
+        return Waiting(
             sample=sample,
             ready=ready,
             seconds=time.perf_counter() - start,
@@ -222,26 +222,27 @@ class _Loop:
             self.conduct.watch(samples, predictions)
 
 
-def _answer(task: Task, waiting: Sequence[_Waiting], answerer: Answerer) -> list[Prediction]:
+def _answer(task: Task, waiting: Sequence[Waiting], answerer: Answerer) -> list[Prediction]:
     start = time.perf_counter()
     try:
         answers = answerer.answer([item.ready for item in waiting], task.max_new_tokens)
     except OutOfMemory as error:
         if len(waiting) == 1:
             item = waiting[0]
-            return [_failed(item.sample, "oom", str(error), item.seconds + time.perf_counter() - start, item.ready)]
+            return [failed(item.sample, "oom", str(error), item.seconds + time.perf_counter() - start, item.ready)]
         half = len(waiting) // 2
         return _answer(task, waiting[:half], answerer) + _answer(task, waiting[half:], answerer)
     except NotFinite as error:
         raise NotFinite(f"{waiting[0].sample.id} and {len(waiting) - 1} more: {error}") from error
     assert len(answers) == len(waiting), f"{len(answers)} answers to {len(waiting)} questions"
     share = (time.perf_counter() - start) / len(waiting)
-    return [_predicted(task, item, answer, share) for item, answer in zip(waiting, answers, strict=True)]
+    return [predicted(task, item, answer, share) for item, answer in zip(waiting, answers, strict=True)]
 
 
-def _predicted(task: Task, item: _Waiting, answer: Answer, seconds: float) -> Prediction:
+def predicted(task: Task, item: Waiting, answer: Answer, seconds: float) -> Prediction:
+    """Return what the ledger keeps of an answer that took so many seconds."""
     if answer.failure:
-        return _failed(item.sample, "error", answer.failure, item.seconds + seconds, item.ready)
+        return failed(item.sample, "error", answer.failure, item.seconds + seconds, item.ready)
     facts = _facts(item.ready)
     if answer.prompt_tokens is not None:
         facts["text_tokens"] = answer.prompt_tokens - item.ready.visual_tokens
@@ -261,7 +262,7 @@ def _predicted(task: Task, item: _Waiting, answer: Answer, seconds: float) -> Pr
     return read_again(task, item.sample, prediction)
 
 
-def _for_all(task: Task, item: _Waiting, prediction: Prediction) -> list[Prediction]:
+def _for_all(task: Task, item: Waiting, prediction: Prediction) -> list[Prediction]:
     """Return the prediction for each sample that the answer is for; only the first one's took time."""
     free = replace(prediction, seconds=0.0, encode_seconds=0.0, prefill_seconds=0.0, decode_seconds=0.0)
     return [prediction, *(read_again(task, sample, replace(free, id=sample.id)) for sample in item.alike)]
@@ -271,7 +272,8 @@ def _times(opened: Opened) -> list[list[float]]:
     return [medium.times_F.tolist() for medium in opened.media if isinstance(medium, VideoClip)]
 
 
-def _failed(sample: Sample, status: Status, detail: str, seconds: float, ready: Ready | None = None) -> Prediction:
+def failed(sample: Sample, status: Status, detail: str, seconds: float, ready: Ready | None = None) -> Prediction:
+    """Return what the ledger keeps of a sample that has no answer."""
     facts = {} if ready is None else _facts(ready)
     return Prediction(id=sample.id, text="", status=status, detail=detail, seconds=round(seconds, 6), **facts)
 

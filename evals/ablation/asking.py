@@ -6,15 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evals.predict import Answer, Answerer, MediaFailed, Question, Ready
-from evals.predict import _failed as failed
-from evals.predict import _predicted as predicted
+from evals.predict import Answerer, MediaFailed, Question, Waiting, failed, predicted
 from evals.result import Prediction
 from evals.sample import Media, Sample
 from evals.task import Task
 from video.clip import VideoClip
 
-__all__ = ["Opened", "Waiting", "failed", "given", "open_media", "prepare"]
+__all__ = ["Opened", "Waiting", "failed", "open_media", "predicted", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,15 +21,6 @@ class Opened:
 
     media: tuple[object, ...]
     failure: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Waiting:
-    """A question that is planned, and the seconds that this took."""
-
-    sample: Sample
-    ready: Ready
     seconds: float
 
 
@@ -56,9 +45,5 @@ def prepare(task: Task, sample: Sample, opened: Opened, answerer: Answerer) -> W
         ready = answerer.prepare(Question(id=sample.id, prompt=prompt, media=opened.media, opening=task.opening))
     except ValueError as error:
         return failed(sample, "error", str(error), time.perf_counter() - start)
-    return Waiting(sample=sample, ready=ready, seconds=time.perf_counter() - start)
-
-
-def given(task: Task, item: Waiting, answer: Answer, seconds: float) -> Prediction:
-    """Return what the ledger keeps of an answer that took so many seconds."""
-    return predicted(task, item, answer, seconds)
+    seconds = time.perf_counter() - start
+    return Waiting(sample=sample, ready=ready, seconds=seconds, group=0, sizes=None, alike=())

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from evals.ablation.asking import Opened, Waiting, failed, given, open_media, prepare
+from evals.ablation.asking import Opened, Waiting, failed, open_media, predicted, prepare
 from evals.ablation.cost import Cost
 from evals.ablation.planner import Setting
 from evals.ablation.streams import Answers, Job, Stream, SweepPoint, open_streams, waiting
@@ -258,7 +258,7 @@ class _Asker:
             for answers in engine.answers([one.item.ready for one in ready], self.task.max_new_tokens):
                 share = (time.perf_counter() - start) / len(answers)
                 done = [(left.pop(index), answer) for index, answer in sorted(answers.items())]
-                self._given([(one, given(self.task, one.item, answer, share)) for one, answer in done])
+                self._given([(one, predicted(self.task, one.item, answer, share)) for one, answer in done])
                 start = time.perf_counter()
         except OutOfMemory as error:
             rest = list(left.values())

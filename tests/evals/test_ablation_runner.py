@@ -1,6 +1,9 @@
 """Sweeps with a fake model that reads better at finer grids: sharing, resuming, the table, and the written files."""
 
 import json
+import multiprocessing
+import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +19,8 @@ from evals.ablation.formats import to_csv, to_json, to_markdown
 from evals.ablation.planner import Setting
 from evals.ablation.runner import SweepPoint, SweepRun, run_sweep
 from evals.ablation.table import build_table
-from evals.predict import Answer, MediaFailed, Question, Ready
+from evals.ledger import read
+from evals.predict import Answer, Batching, MediaFailed, Question, Ready
 from evals.sample import Media, Sample
 from evals.task import Parsed, Task
 from models.encoders.spec import EncoderSpec
@@ -228,3 +232,38 @@ def test_formats_hold_the_same_rows(tmp_path: Path) -> None:
 def test_an_unknown_baseline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="baseline '9x9' is not among"):
         build_table(sweep(tmp_path).points, "9x9")
+
+
+class Slow(Fake):
+    """Fake, slow enough to be killed in between."""
+
+    def answer(self, ready: Sequence[Ready], max_new_tokens: int) -> list[Answer]:
+        time.sleep(0.002)
+        return super().answer(ready, max_new_tokens)
+
+
+def run_in_child(folder: Path) -> None:
+    run_sweep(points(ONE, TWO, blind=True), Slow, folder, batching=Batching(samples=3), progress=False)
+
+
+def test_a_sweep_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    run_in_child(tmp_path / "whole")
+    children, draw, kills = multiprocessing.get_context("fork"), random.Random(0), 0
+    folder = tmp_path / "killed"
+    for _ in range(60):
+        child = children.Process(target=run_in_child, args=(folder,))
+        child.start()
+        child.join(0.02 + draw.random() * 0.15)
+        if child.exitcode is not None:
+            break
+        child.kill()
+        child.join()
+        kills += 1
+    assert kills >= 2
+    run_in_child(folder)
+    for path in sorted((tmp_path / "whole").rglob("*")):
+        if path.name in ("samples.jsonl", "result.json", "result.md"):
+            assert path.read_bytes() == (folder / path.relative_to(tmp_path / "whole")).read_bytes(), path
+    for ledger in ("predictions.jsonl", "blind.jsonl"):
+        _, found, damaged = read(folder / "cells" / "2x2" / "letters" / ledger)
+        assert len(found) == 120 and damaged == 0
