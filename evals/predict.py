@@ -100,6 +100,8 @@ def _is_open(sample: Sample, known: Mapping[str, Prediction], retry: bool) -> bo
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Waiting:
+    """A question that is planned and waits for its batch; alike: samples that get the same answer."""
+
     sample: Sample
     ready: Ready
     seconds: float

@@ -83,11 +83,11 @@ class Answers:
         if sized is None:
             return None
         try:
-            planned = self.planner.key(sized, setting)
+            planned, prompt = self.planner.key(sized, setting), task.prompt(sample)
         except ValueError:
-            # no plan: the run itself will report it as this sample's status
+            # no plan or no prompt: the run itself will report it as this sample's status
             return None
-        parts = (task.name, task.version, str(task.max_new_tokens), sample.id, task.prompt(sample), planned)
+        parts = (task.name, task.version, str(task.max_new_tokens), sample.id, prompt, planned)
         hasher = hashlib.blake2b(digest_size=16)
         for part in parts:
             # each part with its length in front: no two lists of parts give the same bytes
