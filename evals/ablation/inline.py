@@ -31,8 +31,8 @@ def inline_svg(data: bytes, name: str, alt: str) -> Inline:
     text = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', text)
     text = re.sub(r'href="#([^"]*)"', rf'href="#{name}-\1"', text)
     text = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", text)
-    # the figure's background is the page's
-    text = re.sub(r"fill: ?#ffffff", "fill: none", text, count=1)
+    # the background of figure and axes is the page's
+    text = re.sub(r"fill: ?#ffffff", "fill: none", text)
     text = re.sub(r"stroke: ?#ffffff", "stroke: var(--paper)", text)
     for color, variable in THEME.items():
         text = re.sub(rf"(fill|stroke): {color}", rf"\1: var({variable})", text)

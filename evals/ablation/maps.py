@@ -131,10 +131,8 @@ def _iso_tokens(axes: Axes, tokens: np.ndarray) -> None:
     levels = [level for level in np.arange(math.ceil(low / step) * step, top, step) if low < level < top]
     if levels:
         centres = [np.arange(count) + 0.5 for count in tokens.shape]
-        lines = axes.contour(
-            centres[1], centres[0], logs, levels=levels, colors=SOFT, linewidths=1.0, linestyles="dashed"
-        )
-        axes.clabel(lines, fmt=lambda level: f"{2**level:,.0f}", fontsize=8, colors=INK)
+        # the cells say how many tokens
+        axes.contour(centres[1], centres[0], logs, levels=levels, colors=SOFT, linewidths=1.0, linestyles="dashed")
 
 
 def _draw_setting(axes: Axes, rows: Sequence[Stratum], parts: Sequence[str], index: int, count: int) -> None:

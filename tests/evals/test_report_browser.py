@@ -47,7 +47,7 @@ addEventListener("load", () => {
 """
 SVG = b"""<?xml version="1.0"?><svg xmlns:xlink="http://www.w3.org/1999/xlink" width="518pt" height="80pt"
  viewBox="0 0 518 80" xmlns="http://www.w3.org/2000/svg"><defs><path id="p" d="M 0 0 L 9 9"
- style="stroke: #0072b2; fill: #ffffff"/></defs><use xlink:href="#p"/></svg>"""
+ style="stroke: #0072b2; fill: #ffffff"/></defs><use xlink:href="#p"/><path style="fill: #ffffff" d=""/></svg>"""
 
 
 def report() -> str:
@@ -103,4 +103,6 @@ def test_an_interval_away_from_zero_is_coloured_and_svgs_keep_apart() -> None:
     assert '<td class="up">+0.200' in html and '<td class="down">-0.400' in html and "<td>0.100" in html
     ids = re.findall(r'<path id="([^"]*)"', html)
     assert len(ids) == len(set(ids)) == 2 and all(f'href="#{name}"' in html for name in ids)
+    # the background follows the theme
+    assert "#ffffff" not in html.split("<body>")[1]
     assert "stroke: var(--c0)" in html and "://" not in html
