@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evals.ablation.plots import COLORS, GRID, INK, MARKERS, SOFT, STYLE
+from evals.ablation.plots import COLORS, GRID, MARKERS, SOFT, STYLE
 from evals.ablation.strata import Split, Stratum
 from evals.ablation.table import SweepRow
 
