@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -19,14 +18,14 @@ from PIL.TiffImagePlugin import IMAGELENGTH as TIFF_LENGTH
 from PIL.TiffImagePlugin import IMAGEWIDTH as TIFF_WIDTH
 from PIL.TiffImagePlugin import TiffImageFile
 
+from anyres.errors import MediaError
 from anyres.geometry import HW
+from anyres.limits import LIMITS, MediaLimits
 
 Source = str | Path | bytes | Image.Image
-Kind = Literal["path", "format", "size", "damaged", "depth"]
 
 # bitmap formats only: nothing that runs an interpreter or names other files; MPO (phones) opens as JPEG
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "TGA", "AVIF", "ICO")
-MAX_PIXELS = 100_000_000
 
 _WHITE = (255, 255, 255, 255)
 _TURNS = {
@@ -42,22 +41,14 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 
-class MediaError(ValueError):
-    """A medium that cannot be read. path: the file or "<bytes>"; kind: what is wrong; hint: what to do about it."""
-
-    def __init__(self, path: str, kind: Kind, found: str, hint: str) -> None:
-        super().__init__(f"{path}: {found}; {hint}")
-        self.path, self.kind, self.hint = path, kind, hint
-
-
-def open_image(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(source: Source, limits: MediaLimits = LIMITS) -> Image.Image:
     """Return an image as upright RGB, fully decoded. A PIL image is turned by its EXIF tag and converted likewise.
 
     Raises MediaError (a ValueError) naming the file and what is wrong with it: not a regular file, not an image, more
-    than `max_pixels` pixels, damaged or cut short, or a depth without a mapping to 8 bits.
+    pixels than `limits` allow, damaged or cut short, or a depth without a mapping to 8 bits.
     """
     name = _name(source)
-    with _opened(source, name, max_pixels) as image:
+    with _opened(source, name, limits) as image:
         with _reading(name):
             image.load()
             turn = _TURNS.get(_orientation(image))
@@ -69,14 +60,14 @@ def open_image(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
         return turned
 
 
-def image_size(source: Source, max_pixels: int = MAX_PIXELS) -> HW:
+def image_size(source: Source, limits: MediaLimits = LIMITS) -> HW:
     """Return the upright size of an image in pixels from its header: EXIF orientation applied, pixels not decoded.
 
     It equals the size of `open_image(source)`. A PNG that hides its orientation behind its pixels is decoded after all.
     Raises MediaError as `open_image` does, except for damage that only decoding shows.
     """
     name = _name(source)
-    with _opened(source, name, max_pixels) as image, _reading(name):
+    with _opened(source, name, limits) as image, _reading(name):
         if image.format == "PNG" and not _png_metadata_first(image):
             image.load()
         turned = _orientation(image) >= 5
@@ -85,15 +76,15 @@ def image_size(source: Source, max_pixels: int = MAX_PIXELS) -> HW:
 
 
 @contextmanager
-def _opened(source: Source, name: str, max_pixels: int) -> Iterator[Image.Image]:
+def _opened(source: Source, name: str, limits: MediaLimits) -> Iterator[Image.Image]:
     if isinstance(source, Image.Image):
-        _check_size(source, name, max_pixels)
+        _check_size(source, name, limits)
         yield source
         return
     with _reading(name):
         image = Image.open(_stream(source, name), formats=FORMATS)
     with image:
-        _check_size(image, name, max_pixels)
+        _check_size(image, name, limits)
         yield image
 
 
@@ -103,7 +94,7 @@ def _stream(source: str | Path | bytes, name: str) -> io.BytesIO | Path:
     path = Path(source)
     # a named pipe would block for ever, a device never ends
     if not stat.S_ISREG(path.stat().st_mode):
-        raise MediaError(name, "path", "not a regular file", "give the path of an image file")
+        raise MediaError(name, "not_a_file", "a folder, pipe, socket or device", "give the path of an image file")
     return path
 
 
@@ -115,22 +106,24 @@ def _reading(name: str) -> Iterator[None]:
     except MediaError:
         raise
     except FileNotFoundError as error:
-        raise MediaError(name, "path", "no such file", "check the path") from error
+        raise MediaError(name, "missing", "no such file") from error
     except UnidentifiedImageError as error:
-        raise MediaError(name, "format", "not an image of a known format", f"known are {', '.join(FORMATS)}") from error
+        raise MediaError(
+            name, "not_media", "not an image of a known format", f"known are {', '.join(FORMATS)}"
+        ) from error
     except Image.DecompressionBombError as error:
-        raise MediaError(name, "size", str(error), "make it smaller first") from error
+        raise MediaError(name, "limit", str(error)) from error
     except (OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError, TypeError, MemoryError) as error:
         # PIL's readers raise any of these on damaged bytes
-        raise MediaError(name, "damaged", f"cannot be decoded ({error})", "the file is damaged or cut short") from error
+        raise MediaError(name, "damaged", f"cannot be decoded ({error})") from error
 
 
-def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+def _check_size(image: Image.Image, name: str, limits: MediaLimits) -> None:
     if image.width < 1 or image.height < 1:
-        raise MediaError(name, "size", f"empty image of {image.width}x{image.height} pixels", "give at least 1x1")
-    if image.width * image.height > max_pixels:
-        found = f"{image.width}x{image.height} pixels are above the limit of {max_pixels}"
-        raise MediaError(name, "size", found, "make it smaller first, or raise max_pixels")
+        raise MediaError(name, "empty", f"empty image of {image.width}x{image.height} pixels")
+    if limits.pixels is not None and image.width * image.height > limits.pixels:
+        found = f"{image.width}x{image.height} pixels are above the limit of {limits.pixels}"
+        raise MediaError(name, "limit", found)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -175,7 +168,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         kind = "32-bit integers" if image.mode == "I" else "floating point numbers"
-        raise MediaError(name, "depth", f"pixels are {kind}", "scale it to 8 bits a channel first")
+        raise MediaError(name, "values", f"pixels are {kind}")
     if image.has_transparency_data:
         pixels = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", pixels.size, _WHITE), pixels).convert("RGB")

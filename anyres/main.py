@@ -12,6 +12,7 @@ from typing import Any
 
 from anyres.budget import fit_images
 from anyres.cost import price
+from anyres.errors import MediaError
 from anyres.geometry import HW
 from anyres.grid import GridSpec
 from anyres.media_size import parse_size
@@ -24,7 +25,6 @@ from conf.schema import PlanConfig
 from models.parameters import count
 from video.budget import frame_tokens, rope_factor
 from video.clip import ClipMeta
-from video.errors import MediaError
 from video.plan import plan_clip
 from video.sampling import sample
 
@@ -147,13 +147,12 @@ def plan_inputs(inputs: Sequence[Input], config: PlanConfig, together: bool) -> 
 
 def _image_size(path: Path) -> HW | None:
     # sizes given as words need no image library
-    from anyres.decode import MediaError as ImageError
     from anyres.decode import image_size
 
     try:
         return image_size(path)
-    except ImageError as error:
-        if error.kind != "format":
+    except MediaError as error:
+        if error.kind != "not_media":
             raise
         return None
 
@@ -165,7 +164,7 @@ def _clip_header(word: str) -> ClipMeta:
     try:
         return clip_meta(word)
     except MediaError as error:
-        if error.reason != "not_media":
+        if error.kind != "not_media":
             raise
         raise ValueError(f"{word}: neither an image nor a video of a known format") from error
 

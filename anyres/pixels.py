@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from anyres.decode import MediaError, image_size, open_image
+from anyres.decode import image_size, open_image
+from anyres.errors import MediaError
 from anyres.geometry import HW
 from anyres.plan import Canvas, VisualPlan
 

@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from anyres.decode import MediaError, open_image
+from anyres.decode import open_image
+from anyres.errors import MediaError
 from evals.sample import Media
 
 
@@ -162,7 +163,6 @@ def _draw_stored(cell: Stored) -> Image.Image:
     try:
         return open_image(cell.read())
     except MediaError as error:
-        found = str(error).removeprefix("<bytes>: ").removesuffix(f"; {error.hint}")
-        raise MediaError(cell.place, error.kind, found, error.hint) from error
+        raise MediaError(cell.place, error.kind, error.detail, error.hint) from error
     except OSError as error:
-        raise MediaError(cell.place, "path", str(error), "the annotations were there when the run began") from error
+        raise MediaError(cell.place, "missing", str(error), "the annotations were there when the run began") from error

@@ -14,13 +14,12 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image
 
-from anyres.decode import MediaError as ImageError
 from anyres.decode import open_image
+from anyres.errors import MediaError
 from anyres.geometry import HW
 from evals.ahead import MediaFailed
 from evals.sample import IMAGE_SUFFIXES, Media
 from video.clip import ClipMeta, VideoClip, VideoSpec
-from video.errors import MediaError as VideoError
 from video.local import local_file
 from video.packets import index_packets
 from video.reader import Backend, load_clip, open_clip_reader
@@ -47,14 +46,14 @@ def decode(media: Media, video: VideoSpec, reader: Backend = "auto") -> Image.Im
         if media.span is None:
             return load_clip(media.path, video, reader)
         return _part(media.path, media.span, video, reader)
-    except (ImageError, VideoError) as error:
+    except MediaError as error:
         raise MediaFailed(str(error)) from error
 
 
 def _drawn(media: Media, draw: Callable[[], object]) -> Image.Image | VideoClip:
     try:
         drawn = draw()
-    except (ImageError, VideoError) as error:
+    except MediaError as error:
         raise MediaFailed(str(error)) from error
     if not isinstance(drawn, Image.Image | VideoClip):
         raise TypeError(f"{media.key}: drew a {type(drawn).__name__}, expected an image or a clip")

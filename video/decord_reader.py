@@ -56,7 +56,7 @@ class DecordReader:
         reason = why_not_exact(index)
         if reason is not None:
             detail = f"decord is not exact for such files ({reason}); use pyav or auto"
-            raise MediaError("not_exact", index.path, detail)
+            raise MediaError(index.path, "not_exact", detail)
         self.index = index
 
     @property
@@ -78,7 +78,7 @@ class DecordReader:
         try:
             import decord
         except (ImportError, OSError) as error:
-            raise MediaError("unsupported", self.index.path, f"decord cannot be imported: {error}") from error
+            raise MediaError(self.index.path, "unsupported", f"decord cannot be imported: {error}") from error
         # its failures come back as errors, so it need not print them as well
         decord.logging.set_level(decord.logging.QUIET)
         try:
@@ -87,7 +87,7 @@ class DecordReader:
             starts_U = reader.get_frame_timestamp(unique)[:, 0].tolist()
             frames_UHWC = np.asarray(reader.get_batch(unique).asnumpy())
         except (decord.DECORDError, RuntimeError, IndexError) as error:
-            raise MediaError("damaged", self.index.path, _words(error)) from error
+            raise MediaError(self.index.path, "damaged", _words(error)) from error
         times_U = [self.index.time_s(frame) for frame in unique]
         if not all(math.isclose(a, b, abs_tol=0.002) for a, b in zip(starts_U, times_U, strict=True)):
             self._check(starts_U, times_U, "s as the times of the frames")
@@ -96,7 +96,7 @@ class DecordReader:
 
     def _check(self, found: object, expected: object, what: str) -> None:
         if found != expected:
-            raise MediaError("damaged", self.index.path, f"decord gives {found} {what}, the packets say {expected}")
+            raise MediaError(self.index.path, "damaged", f"decord gives {found} {what}, the packets say {expected}")
 
 
 def _words(error: Exception) -> str:

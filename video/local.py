@@ -16,21 +16,21 @@ def local_file(path: str | os.PathLike[str]) -> Path:
     Raises MediaError for bytes, URLs, missing files, folders, pipes and devices; nothing is opened that could block.
     """
     if isinstance(path, (bytes, bytearray, memoryview)):
-        raise MediaError("not_local", "<bytes>", "expected the path of a local file, got bytes")
+        raise MediaError("<bytes>", "not_local", "expected the path of a local file, got bytes")
     name = os.fspath(path)
     if not isinstance(name, str):
-        raise MediaError("not_local", repr(name), "expected the path of a local file as text")
+        raise MediaError(repr(name), "not_local", "expected the path of a local file as text")
     file = Path(name)
     try:
         mode = file.stat().st_mode
     except OSError as error:
         if _URL.match(name):
-            raise MediaError("not_local", name, "expected a local file, got a URL; download it first") from error
-        raise MediaError("missing", name, error.strerror or str(error)) from error
+            raise MediaError(name, "not_local", "expected a local file, got a URL; download it first") from error
+        raise MediaError(name, "missing", error.strerror or str(error)) from error
     except ValueError as error:
-        raise MediaError("missing", repr(name), str(error)) from error
+        raise MediaError(repr(name), "missing", str(error)) from error
     if not stat.S_ISREG(mode):
-        raise MediaError("not_a_file", name, "expected a regular file, got a folder, pipe, socket or device")
+        raise MediaError(name, "not_a_file", "expected a regular file, got a folder, pipe, socket or device")
     if not os.access(file, os.R_OK):
-        raise MediaError("missing", name, "the file may not be read (permissions)")
+        raise MediaError(name, "missing", "the file may not be read (permissions)")
     return file

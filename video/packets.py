@@ -84,16 +84,16 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         # no decoder takes an absolute path for a protocol, whatever colons it has
         container = av.open(str(path.absolute()), options=OPTIONS)
     except (av.FFmpegError, UnicodeError) as error:
-        raise MediaError("not_media", path, f"no video container that is read here ({error_text(error)})") from error
+        raise MediaError(path, "not_media", f"no video container that is read here ({error_text(error)})") from error
     with container:
         streams = video_streams(container)
         if not streams:
-            raise MediaError("no_video", path, f"holds no video stream ({container.format.name})")
+            raise MediaError(path, "no_video", f"holds no video stream ({container.format.name})")
         streams[0].codec_context.thread_count = 1
         try:
             yield container, streams[0]
         except av.FFmpegError as error:
-            raise MediaError("damaged", path, f"reading failed: {error_text(error)}") from error
+            raise MediaError(path, "damaged", f"reading failed: {error_text(error)}") from error
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
@@ -118,7 +118,7 @@ def index_packets(path: Path) -> PacketIndex:
     """Return the index of a file; MediaError if it has no video, no frame, or less than its header promises."""
     with opened(path) as (container, stream):
         if stream.codec_context is None:
-            raise MediaError("unsupported", path, "no decoder for its video codec")
+            raise MediaError(path, "unsupported", "no decoder for its video codec")
         packets, first = _scan(path, container, stream)
         _check_whole(path, container, stream, packets)
         return _build(path, container, stream, packets, first)
@@ -128,16 +128,16 @@ def _check_whole(path: Path, container: InputContainer, stream: VideoStream, pac
     """Raise MediaError where the file holds less than it says, or frames that nothing can decode."""
     missing = missing_bytes(path) if "matroska" in container.format.name else 0
     if missing:
-        raise MediaError("truncated", path, f"cut off: its header says {missing} bytes more than the file holds")
+        raise MediaError(path, "truncated", f"cut off: its header says {missing} bytes more than the file holds")
     if "mp4" not in container.format.name:
         return
     promised = len(stream.index_entries)
     if len(packets) < promised:
         detail = f"cut off: its header lists {promised} frames, the file holds {len(packets)}"
-        raise MediaError("truncated", path, detail)
+        raise MediaError(path, "truncated", detail)
     start = next(i for i, packet in enumerate(packets) if packet.key)
     if start:
-        raise MediaError("damaged", path, f"its first {start} frames do not decode: no keyframe before them")
+        raise MediaError(path, "damaged", f"its first {start} frames do not decode: no keyframe before them")
 
 
 def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[list[_Packet], VideoFrame]:
@@ -154,9 +154,9 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[l
         if started and first is None:
             first = next(iter(packet.decode()), None)
     if not packets:
-        raise MediaError("no_frames", path, "its video stream holds no frame")
+        raise MediaError(path, "no_frames", "its video stream holds no frame")
     if first is None:
-        raise MediaError("damaged", path, f"none of its {len(packets)} frames decodes")
+        raise MediaError(path, "damaged", f"none of its {len(packets)} frames decodes")
     return packets, first
 
 
@@ -171,7 +171,7 @@ def _build(
     times = sorted(p.pts for p in shown if p.pts is not None)
     if len(times) == len(shown) > len(set(times)):
         raise MediaError(
-            "damaged", path, f"{len(times) - len(set(times))} of its frames share a timestamp with another"
+            path, "damaged", f"{len(times) - len(set(times))} of its frames share a timestamp with another"
         )
     identified = len(times) == len(shown)
     keys = sorted({p.pts for p in decodable if p.key and p.pts is not None})
@@ -202,7 +202,7 @@ def _build(
 def quarter_turns(path: Path, frame: VideoFrame) -> int:
     """Return how many quarter turns counter-clockwise bring a decoded frame upright, 0 to 3."""
     if frame.rotation % 90:
-        raise MediaError("unsupported", path, f"is to be shown turned by {frame.rotation} degrees")
+        raise MediaError(path, "unsupported", f"is to be shown turned by {frame.rotation} degrees")
     return frame.rotation // 90 % 4
 
 

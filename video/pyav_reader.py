@@ -89,7 +89,7 @@ def _decode(index: PacketIndex, unique: list[int]) -> ndarray:
         _from_start(wanted)
     if wanted.left:
         times = ", ".join(f"{frame} ({index.time_s(frame):.2f} s)" for frame in sorted(wanted.left)[:3])
-        raise MediaError("damaged", index.path, f"{len(wanted.left)} of the frames asked for do not decode: {times}")
+        raise MediaError(index.path, "damaged", f"{len(wanted.left)} of the frames asked for do not decode: {times}")
     return wanted.frames_UHWC
 
 
@@ -125,7 +125,7 @@ def _in_order(index: PacketIndex, frames: Iterator[VideoFrame]) -> Iterator[Vide
     latest: int | None = None
     for frame in frames:
         if latest is not None and frame.pts is not None and frame.pts <= latest:
-            raise MediaError("damaged", index.path, "timestamps run backward")
+            raise MediaError(index.path, "damaged", "timestamps run backward")
         latest = frame.pts
         yield frame
 
@@ -136,5 +136,5 @@ def _upright(index: PacketIndex, frame: VideoFrame) -> ndarray:
     h, w = picture_HWC.shape[:2]
     if (h, w) != index.size:
         detail = f"its pictures change size, from {index.size.w}x{index.size.h} to {w}x{h}"
-        raise MediaError("unsupported", index.path, detail)
+        raise MediaError(index.path, "unsupported", detail)
     return picture_HWC

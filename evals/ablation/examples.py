@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from anyres.decode import MediaError, open_image
+from anyres.decode import open_image
+from anyres.errors import MediaError
 from evals.ablation.report import Example, Gallery
 from evals.ablation.table import Measured
 from evals.result import Scored

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from anyres.decode import MediaError as ImageError
 from anyres.decode import image_size
+from anyres.errors import MediaError
 from anyres.geometry import HW
 from evals.ablation.planner import SizedMedium, SizedSample
 from evals.sample import Media, Sample
 from video.clip import ClipMeta
-from video.errors import MediaError as VideoError
 from video.reader import clip_meta
 
 
@@ -42,7 +41,7 @@ def _read(media: Media) -> HW | ClipMeta | None:
         return _drawn(media.draw())
     try:
         return image_size(media.path) if media.kind == "image" else clip_meta(media.path)
-    except (ImageError, VideoError):
+    except MediaError:
         # the run itself will report it as this sample's status
         return None
 

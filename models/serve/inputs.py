@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyres.errors import MediaError
 from video.clip import VideoSpec
-from video.errors import MediaError
 from video.reader import Backend, load_clip
 
 if TYPE_CHECKING:
@@ -72,18 +72,17 @@ def open_medium(path: Path, video: VideoSpec, backend: Backend = "auto") -> "Med
     Raises ValueError naming the file where it is neither, is damaged, or the backend fails.
     """
     # PIL is loaded on first use: splitting a command line needs none
-    from anyres.decode import MediaError as ImageError
     from anyres.decode import open_image
 
     try:
         return open_image(path)
-    except ImageError as error:
-        if error.kind != "format":
+    except MediaError as error:
+        if error.kind != "not_media":
             raise
     try:
         return load_clip(path, video, backend)
     except MediaError as error:
-        if error.reason != "not_media":
+        if error.kind != "not_media":
             raise
         raise ValueError(f"{path}: neither an image nor a video file that is read here") from error
 

@@ -71,7 +71,7 @@ def test_decord_and_pyav_give_equal_pixels(clips: dict[str, Path], name: str) ->
 def test_decord_is_refused_or_replaced_where_it_is_not_exact(clips: dict[str, Path], name: str, reason: str) -> None:
     with pytest.raises(MediaError, match=reason) as refused:
         open_clip_reader(clips[name], "decord")
-    assert refused.value.reason == "not_exact"
+    assert refused.value.kind == "not_exact"
     assert open_clip_reader(clips[name]).read([0]).reader == f"pyav (decord is not exact here: {reason})"
 
 
@@ -139,7 +139,7 @@ def test_an_unknown_backend_is_refused(clips: dict[str, Path]) -> None:
 def reason_of(path: object) -> str:
     with pytest.raises(MediaError) as refused:
         open_clip_reader(path).read([0])
-    return refused.value.reason
+    return refused.value.kind
 
 
 def test_what_is_not_a_local_video_file(tmp_path: Path, clips: dict[str, Path]) -> None:
@@ -200,13 +200,14 @@ def test_a_damaged_frame_is_never_replaced_by_another(tmp_path: Path, clips: dic
     for backend in ("pyav", "decord", "auto"):
         with pytest.raises(MediaError) as refused:
             open_clip_reader(broken, backend).read([39])
-        assert refused.value.reason == "damaged"
+        assert refused.value.kind == "damaged"
     assert str(refused.value).startswith(str(broken))
 
 
 def test_errors_and_readers_cross_process_borders(clips: dict[str, Path]) -> None:
-    error = pickle.loads(pickle.dumps(MediaError("missing", "a.mp4", "No such file")))
-    assert (error.reason, str(error)) == ("missing", "a.mp4: No such file [missing]")
+    error = pickle.loads(pickle.dumps(MediaError("a.mp4", "missing", "No such file")))
+    assert (error.kind, error.path, error.detail) == ("missing", "a.mp4", "No such file")
+    assert str(error) == f"a.mp4: No such file; {error.hint} [missing]"
     reader = pickle.loads(pickle.dumps(open_clip_reader(clips["constant"])))
     assert reader.read([3]).indices == (3,)
 
@@ -247,4 +248,4 @@ def test_a_real_damaged_clip_is_refused(shared: Path) -> None:
     assert open_clip_reader(broken).read([0, 27]).frames_FHWC.shape[0] == 2
     with pytest.raises(MediaError, match=r"corrupted\.mp4") as refused:
         load_clip(broken, VideoSpec())
-    assert refused.value.reason == "damaged"
+    assert refused.value.kind == "damaged"

@@ -7,18 +7,20 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from anyres.decode import MediaError as ImageError
 from anyres.decode import open_image
+from anyres.errors import MediaError
+from anyres.limits import MediaLimits
 from video.clip import VideoSpec
-from video.errors import MediaError as VideoError
 from video.reader import load_clip, open_clip_reader
 from video.sampling import sample
 
 _IMAGE = {
-    "format": "is no image of a known format",
-    "size": "is empty, or has too many pixels",
+    "not_media": "is no image of a known format",
+    "empty": "has no pixels",
+    "limit": "has too many pixels or bytes",
+    "truncated": "is damaged or cut short",
     "damaged": "is damaged or cut short",
-    "depth": "has pixels of 32 bits or floating point, which have no mapping to 8 bits",
+    "values": "has pixels of 32 bits or floating point, which have no mapping to 8 bits",
 }
 _VIDEO = {
     "not_media": "is no video file of a known format",
@@ -59,8 +61,8 @@ def decode(job: Mapping[str, Any], pixels: BinaryIO) -> list[dict[str, Any]]:
 
 def _image(index: int, file: Path, pixels: int) -> Image.Image:
     try:
-        return open_image(file.read_bytes(), pixels)
-    except ImageError as error:
+        return open_image(file.read_bytes(), MediaLimits(pixels=pixels))
+    except MediaError as error:
         raise Refused(index, _IMAGE.get(error.kind, "cannot be read")) from error
 
 
@@ -90,8 +92,8 @@ def _clip(index: int, file: Path, video: VideoSpec, pixels: int, left: int) -> t
         _fits(index, len(sample(meta, video)) * meta.size.area * 3, left)
         # decord is not asked: it is not maintained, and this file comes from anybody
         clip = load_clip(file, video, "pyav")
-    except VideoError as error:
-        raise Refused(index, _VIDEO.get(error.reason, "cannot be read")) from error
+    except MediaError as error:
+        raise Refused(index, _VIDEO.get(error.kind, "cannot be read")) from error
     except ValueError as error:
         raise Refused(index, "is no clip that can be sampled as this server does") from error
     described = _described(

@@ -1,0 +1,35 @@
+"""What a medium may cost before it is refused."""
+
+from dataclasses import asdict, dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaLimits:
+    """The limits of one medium, checked before the work is done where its header tells, else while it is done.
+
+    A medium above one of them is a MediaError of kind "limit" ("stalled" for seconds); None lifts a limit.
+    """
+
+    # one picture or frame
+    pixels: int | None = 100_000_000
+    # the file of an image, an array, or bytes in memory
+    image_bytes: int | None = 256 * MIB
+    # the file of a clip
+    clip_bytes: int | None = None
+    # the frames that one request for a clip returns, and their bytes as 8-bit RGB
+    frames: int | None = 4096
+    frame_bytes: int | None = 4096 * MIB
+    # time for one medium
+    seconds: float | None = 60.0
+    # a decoder process, where one is used
+    memory_bytes: int | None = 4096 * MIB
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: expected a limit above 0 or None, got {value!r}")
+
+
+LIMITS = MediaLimits()
