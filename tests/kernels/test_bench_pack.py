@@ -1,7 +1,7 @@
 """The benchmark's cases are the planner's, its check refuses what is wrong, and its rows hold what they say."""
 
 import csv
-import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +12,9 @@ from anyres.lower import lower
 from anyres.plan import plan_image
 from kernels.bench import run
 from kernels.bench.cases import CASES, NEXT, ONEVISION, POOL_24, POOL_27, ImageCase
-from kernels.bench.peers import transformers_merge
+from kernels.bench.pack import moved_rows
+from kernels.bench.peers import eager_merge, transformers_merge
+from kernels.bench.suite import SUITE, benchmark
 from kernels.bench.verify import verify
 from kernels.pack.reference import pack_reference
 
@@ -35,17 +37,17 @@ def test_pooled_frames() -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_transformers_gives_the_same_tokens(case) -> None:
+def test_peers_give_the_same_tokens(case) -> None:
     table = case.table()
     features, ends = torch.randn(table.num_source // case.tok**2, case.tok**2, 2), torch.randn(1, 2)
-    verify({"transformers": lambda: transformers_merge(case, features, ends[0])}, pack_reference(features, ends, table))
+    peers = {"transformers": transformers_merge, "eager": eager_merge}
+    calls = {name: (lambda merge=merge: merge(case, features, ends[0])) for name, merge in peers.items()}
+    verify(calls, pack_reference(features, ends, table))
 
 
 def test_a_copy_moves_as_many_rows_as_packing() -> None:
     # 32 frames of 24 x 24 tokens read, 12 x 12 written, whether averaged or the largest taken
-    assert (
-        run.moved_rows(POOL_24.table()) == run.moved_rows(CASES["pool-24-to-12-max"].table()) == 32 * (576 + 144) // 2
-    )
+    assert moved_rows(POOL_24.table()) == moved_rows(CASES["pool-24-to-12-max"].table()) == 32 * (576 + 144)
 
 
 def test_verify_refuses() -> None:
@@ -61,18 +63,30 @@ def test_verify_refuses() -> None:
         verify({"short": lambda: good[1:]}, good)
 
 
-def test_run_writes_its_rows(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_writes_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
-    options = "--case next-336 --width 2 --dtype float32 --rounds 2 --threads 1 --device cpu --write"
-    monkeypatch.setattr(sys, "argv", ["run", *options.split(), str(path)])
     threads = torch.get_num_threads()
-    run.main()
+    options = (
+        "--case next-336 --width 2 --dtype float32 --rounds 2 --threads 1 --device cpu --allocator default --write"
+    )
+    run.main(["pack", *options.split(), str(path)])
     torch.set_num_threads(threads)
     rows = list(csv.DictReader(path.open()))
+    names = ("transformers", "eager", "cpu", "copy")
     assert [(row["direction"], row["implementation"]) for row in rows] == [
-        *(("forward", name) for name in ("transformers", "reference", "cpu", "copy")),
-        # the reference's own backward is the readable one, not one to compare with
-        *(("backward", name) for name in ("transformers", "cpu", "copy")),
+        (direction, name) for direction in ("forward", "backward") for name in names
     ]
-    assert all(float(row["milliseconds"]) > 0 and row["packed_tokens"] == "15554" for row in rows)
-    assert {row["per_transformers"] for row in rows if row["implementation"] == "transformers"} == {"1.0"}
+    assert all(float(row["microseconds"]) > 0 and row["shape"] == "20736 -> 15554 tokens" for row in rows)
+    assert {row["per_peer"] for row in rows if row["implementation"] == "transformers"} == {"1.0"}
+    assert {row["per_copy"] for row in rows if row["implementation"] == "copy"} == {"1.0"}
+
+
+def test_an_unknown_kernel_is_refused(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        run.main(["unpack"])
+    assert "got unpack" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kernel", SUITE)
+def test_every_kernel_has_a_benchmark(kernel: str) -> None:
+    assert callable(benchmark(kernel))

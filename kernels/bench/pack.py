@@ -1,0 +1,103 @@
+"""Packing, forward and backward: eight mixed images under two presets, and a clip under three poolings.
+
+Legend: N tiles, P tokens per tile, D width, K end vectors, T packed tokens.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from kernels.bench.cases import CASES, ClipCase, ImageCase
+from kernels.bench.peers import eager_merge, transformers_merge
+from kernels.bench.verify import verify
+from kernels.bench.work import Setting, Work
+from kernels.pack.op import pack
+from kernels.pack.reference import pack_reference
+from kernels.pack.table import PackTable
+
+Packer = Callable[[Tensor, Tensor], Tensor]
+
+
+def works(setting: Setting) -> Iterator[Work]:
+    """Give each case's packing, then its gradients."""
+    for case in CASES.values():
+        if setting.wants(case.name):
+            yield from _case(case, setting)
+
+
+def inputs(case: ImageCase | ClipCase, table: PackTable, setting: Setting) -> tuple[Tensor, Tensor]:
+    """Return normally distributed features [N, P, D] and end vectors [1, D]."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (table.num_source // case.tok**2, case.tok**2, setting.width)
+    features_NPD = torch.randn(shape, generator=generator).to(setting.device, setting.dtype)
+    return features_NPD, torch.randn(1, setting.width, generator=generator).to(setting.device, setting.dtype)
+
+
+def moved_rows(table: PackTable) -> int:
+    """Return the rows to be moved: each source token in use read once, each packed token written once."""
+    gather = table.gather()
+    read = torch.cat([gather.taps.index_X, gather.peaks_ZB[gather.peaks_ZB >= 0]]).unique()
+    return len(read) + table.num_tokens
+
+
+def _case(case: ImageCase | ClipCase, setting: Setting) -> Iterator[Work]:
+    table = case.table().prepare(backward=True).to(setting.device)
+    features, ends = inputs(case, table, setting)
+    packers = _packers(case, table, setting)
+    expected = pack_reference(features, ends, table)
+    calls = {name: _bound(packer, features, ends) for name, packer in packers.items()}
+    verify(calls, expected)
+    del expected
+    shared = {
+        "kernel": "pack",
+        "case": case.name,
+        "width": setting.width,
+        "dtype": setting.dtype,
+        "shape": f"{table.num_source} -> {table.num_tokens} tokens",
+        "peer": "transformers",
+    }
+    row_bytes = setting.width * setting.dtype.itemsize
+    yield Work(**shared, direction="forward", calls=calls, moved_bytes=moved_rows(table) * row_bytes)
+    if table.num_ends:
+        # every source token's gradient is written
+        moved_bytes = (table.num_tokens + table.num_source) * row_bytes
+        yield Work(
+            **shared,
+            direction="backward",
+            calls=_gradients(packers, features, ends, table.num_tokens),
+            moved_bytes=moved_bytes,
+        )
+
+
+def _packers(case: ImageCase | ClipCase, table: PackTable, setting: Setting) -> dict[str, Packer]:
+    packers: dict[str, Packer] = {
+        "transformers": lambda f, e: transformers_merge(case, f, e[0]),
+        "eager": lambda f, e: eager_merge(case, f, e[0]),
+        setting.ours: lambda f, e: pack(f, e, table),
+    }
+    if setting.device == "cuda":
+        packers["compiled"] = torch.compile(lambda f, e: eager_merge(case, f, e[0]), dynamic=False)
+    return packers
+
+
+def _bound(packer: Packer, features: Tensor, ends: Tensor) -> Callable[[], Tensor]:
+    def call() -> Tensor:
+        with torch.no_grad():
+            return packer(features, ends)
+
+    return call
+
+
+def _gradients(
+    packers: dict[str, Packer], features: Tensor, ends: Tensor, num_tokens: int
+) -> dict[str, Callable[[], object]]:
+    """Return what computes each packer's gradients, of features and ends."""
+    leaves = (features.detach().requires_grad_(), ends.detach().requires_grad_())
+    generator = torch.Generator().manual_seed(1)
+    grad = torch.randn(num_tokens, features.shape[-1], generator=generator).to(features)
+    calls: dict[str, Callable[[], object]] = {}
+    for name, packer in packers.items():
+        packed = packer(*leaves)
+        calls[name] = lambda packed=packed: torch.autograd.grad(packed, leaves, grad, retain_graph=True)
+    return calls
