@@ -38,6 +38,8 @@ _PER_SEGMENT = 1 << 24
 _PADDING = 1.05
 # rows are written together up to this many times the length of the shortest
 _SPREAD = 1.5
+# positions of one batch on a CPU, whose caches hold no more
+_CPU_POSITIONS = 2048
 KeysValues = tuple[tuple[Tensor, Tensor], ...]
 
 
@@ -62,6 +64,7 @@ class Together:
     ) -> None:
         self.model, self.processor, self.positions = model, processor, positions
         self.counts = counts or ReadCounts()
+        self._at_once = min(positions, _CPU_POSITIONS) if model.device.type == "cpu" else positions
 
     def answers(self, ready: Sequence[Ready], max_new_tokens: int) -> Iterator[dict[int, Answer]]:
         """Yield greedy answers by the index of their question, as many at a time as are held together.
@@ -147,7 +150,7 @@ class Together:
     def _read(self, trie: Trie, embeds: Sequence[Tensor]) -> list[KeysValues]:
         """Return what the language model keeps of each node's own positions: [H, S, K] of each layer."""
         kept: dict[int, KeysValues] = {}
-        for batch in _batches(trie, self.positions):
+        for batch in _batches(trie, self._at_once):
             nodes = [trie.nodes[index] for index in batch]
             start, longest = nodes[0].start, max(node.length for node in nodes)
             # padded on the right: no position reads what follows it
