@@ -68,7 +68,8 @@ def predict(
 ) -> None:
     """Answer the samples whose id is not in `ledger`, and append them to it micro-batch by micro-batch."""
     conduct, batching = conduct or Conduct(), batching or Batching()
-    pending = [sample for sample in samples if _is_open(sample, {**conduct.done, **ledger.predictions}, conduct.retry)]
+    known = {**conduct.done, **ledger.predictions}
+    pending = [sample for sample in samples if _is_open(sample, known, conduct.retry)]
     with tqdm(
         total=len(samples), initial=len(samples) - len(pending), desc=label or task.name, disable=not progress
     ) as bar:

@@ -79,7 +79,8 @@ def test_what_is_harmless_is_not(source: str) -> None:
 RUN = "__import__('os').system('touch MARK')"
 PAYLOADS = [
     RUN, f"({RUN})", f"[{RUN}]", f"{{'pred': {RUN}, 'score': 5}}", f'{{"pred": "yes", "score": {RUN}}}',
-    f"\\boxed{{{RUN}}}", f"The answer is {RUN}", f"A. {RUN}", f"{RUN}%", f"1 if {RUN} else 2", f"lambda: {RUN}", f"exec({RUN!r})",
+    f"\\boxed{{{RUN}}}", f"The answer is {RUN}", f"A. {RUN}", f"{RUN}%", f"1 if {RUN} else 2",
+    f"lambda: {RUN}", f"exec({RUN!r})",
     "open('MARK', 'w')", "{'pred': open('MARK', 'w'), 'score': 1}", "().__class__.__bases__[0].__subclasses__()",
     "!!python/object/apply:os.system ['touch MARK']", "{{7*7}}", "${oc.env:HOME}", "${now:%s}", "$(touch MARK)",
     "`touch MARK`", "; touch MARK", "| touch MARK", "&& touch MARK", "cos\nsystem\n(S'touch MARK'\ntR.", "%s%n%x",
