@@ -110,6 +110,7 @@ class Planner:
         self._plans: dict[tuple[object, ...], PlannedMedium] = {}
         self._digests: dict[tuple[object, ...], str] = {}
         self._ways: dict[Hashable, int] = {}
+        self._numbers: dict[Hashable, int] = {}
         # with the setting, so that its id is never given to another one
         self._ways_of: dict[int, tuple[Setting, int, int]] = {}
 
@@ -133,7 +134,7 @@ class Planner:
         return found
 
     def key(self, sample: SizedSample, setting: Setting) -> str:
-        """Return a digest of everything but the prompt that the answer to a sample depends on.
+        """Return a digest of everything but the prompt that the answer to a sample depends on, for this planner alone.
 
         Two settings with the same key give the same answer, so one of them need not run.
         """
@@ -152,9 +153,9 @@ class Planner:
     def _digest(self, size: HW | ClipMeta, setting: Setting, planned: PlannedMedium) -> str:
         key = (id(planned), setting.spec.video.pool_before_projector)
         if key not in self._digests:
-            # `planned` stays in self._plans, so its id is never given to another plan
-            text = f"{planned!r}|{setting.spec.video.pool_before_projector if isinstance(size, ClipMeta) else False}"
-            self._digests[key] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+            # `planned` stays in self._plans, so its id is never given to another plan; equal plans have one number
+            pooled = setting.spec.video.pool_before_projector if isinstance(size, ClipMeta) else False
+            self._digests[key] = str(self._numbers.setdefault((planned, pooled), len(self._numbers)))
         return self._digests[key]
 
 
