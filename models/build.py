@@ -13,6 +13,7 @@ from models.checkpoints.load import fill, read_checkpoint
 from models.checkpoints.save import DTYPES
 from models.encoders.build import build_encoder
 from models.llms.build import build_llm, llm_config
+from models.llms.rope import RopeType
 from models.lmm import LMM
 from models.meta import parameters_on_meta
 from models.placement import DeviceMap, dispatch, place
@@ -34,13 +35,15 @@ def load(
     device_map: str | DeviceMap | None = None,
     template: str | None = None,
     adapter: str | Path | None = None,
+    rope_type: RopeType | None = None,
 ) -> tuple[LMM, Processor]:
     """Return the model of `source`, in evaluation mode, and its processor.
 
     source: "pocket" (the model that ships), a run folder, a llava-hf folder or an official LLaVA folder; or a LoRA
     folder whose config names its base as a local folder.
     dtype: of the weights in memory; by default float32 on a CPU and the stored dtype elsewhere.
-    rope_factor: linear position scaling, instead of the checkpoint's own; the context grows by it.
+    rope_factor: position scaling, instead of the checkpoint's own; the context grows by it. rope_type: "linear",
+    "dynamic" or "yarn", instead of the checkpoint's own.
     quantize: "int8" or "int4" for the linear layers of the language model's blocks, as they are read.
     device_map: "auto" or a dict of the language model's modules, to spread it over devices; `device` is not used then.
     template: the name of a prompt template, instead of the one told by the checkpoint.
@@ -54,6 +57,7 @@ def load(
         raise ValueError("quantize and device_map do not go together: a quantised model is on one device")
     checkpoint = read_checkpoint(folder, None if adapter is None else Path(adapter))
     spec = checkpoint.spec if rope_factor is None else replace(checkpoint.spec, rope_factor=rope_factor)
+    spec = spec if rope_type is None else replace(spec, rope_type=rope_type)
     spec = spec if template is None else replace(spec, template=template)
     on_cpu = device_map is None and torch.device(device).type == "cpu"
     chosen = dtype or (torch.float32 if on_cpu else DTYPES[spec.dtype])
@@ -89,7 +93,7 @@ def build_model(
     raw_llm: the language model's transformers config as a dict, positions as trained: the spec's RoPE factor is applied
     here. num_ends: learned end vectors. Raises ValueError when the spec's sizes and the config's differ.
     """
-    config = llm_config(dict(raw_llm), spec.rope_factor)
+    config = llm_config(dict(raw_llm), spec.rope_factor, spec.rope_type)
     if config.hidden_size != spec.projector.dim_out or config.hidden_size != spec.llm.hidden:
         raise ValueError(
             f"{spec.name}: the language model is {config.hidden_size} wide, the spec says llm.hidden {spec.llm.hidden} "

@@ -14,14 +14,18 @@ from torch.nn.functional import pad
 from transformers.cache_utils import DynamicCache
 
 from models.generation import Sampling, Stopped, write
+from models.llms.rotary import is_fixed
 from models.lmm import LMM
 from models.prefix import Prefix
 
 
 def can_go_on(model: LMM) -> bool:
-    """Return whether prompts of different length may be joined: not where attention reaches a window of places."""
+    """Return whether prompts of different length may be joined.
+
+    Not where attention reaches a window of places, nor where a prompt's length changes how its beginning is read.
+    """
     # padding between a prefix and what follows it would push real positions out of the window
-    return getattr(model.llm.config, "sliding_window", None) is None
+    return getattr(model.llm.config, "sliding_window", None) is None and is_fixed(model.llm)
 
 
 @torch.inference_mode()

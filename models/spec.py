@@ -5,6 +5,7 @@ from typing import Literal
 
 from anyres.grid import GridSpec
 from models.encoders.spec import EncoderSpec
+from models.llms.rope import ROPE_TYPES, RopeType
 from models.projectors.kinds import parts_of
 from video.clip import VideoSpec
 
@@ -54,7 +55,7 @@ class ModelSpec:
     shares its prompt with others: by the "grid" as if it were alone, or padded to a square, one view ("pad").
     around: text in front of and behind each medium's tokens, special tokens of LLaVA 1.0 ("<im_start>", "<im_end>").
     times: whether a clip is announced by the text that tells the times of its frames.
-    rope_factor: linear position scaling set before the LLM is built. dtype: of the stored weights.
+    rope_factor, rope_type: position scaling set before the LLM is built. dtype: of the stored weights.
     """
 
     name: str
@@ -69,7 +70,12 @@ class ModelSpec:
     around: tuple[str, str] = ("", "")
     times: bool = False
     rope_factor: float = 1.0
+    rope_type: RopeType = "linear"
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        if self.rope_type not in ROPE_TYPES:
+            raise ValueError(f"rope_type: expected one of {', '.join(ROPE_TYPES)}, got {self.rope_type!r}")
 
     def grid_among(self, images: int) -> GridSpec:
         """Return how an image is planned that is one of `images` in its prompt, clips aside."""

@@ -71,7 +71,7 @@ def read_llava_hf(folder: Path) -> Checkpoint:
     if written_here:
         # without the rows that were added for <image>
         raw_llm, ours = trimmed(raw_llm, ours, written_here["vocab"])
-        raw_llm = unscale_rope(raw_llm, written_here["rope_factor"])
+        raw_llm = unscale_rope(raw_llm, written_here["rope_factor"], written_here.get("rope_type", "linear"))
     encoder = _encoder(folder, config, where)
     llm = llm_config(raw_llm)
     spec = ModelSpec(
@@ -87,6 +87,7 @@ def read_llava_hf(folder: Path) -> Checkpoint:
         around=_around(written_here),
         times=written_here.get("times", False),
         rope_factor=written_here.get("rope_factor", 1.0),
+        rope_type=written_here.get("rope_type", "linear"),
         dtype=str(ours[WORDS].dtype).removeprefix("torch."),
     )
     return Checkpoint(spec=spec, llm_config=llm.to_dict(), tokenizer=tokenizer, tensors=ours)

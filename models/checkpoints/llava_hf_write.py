@@ -41,7 +41,7 @@ def write_llava_hf(folder: Path, checkpoint: Checkpoint, write: TensorWriter = w
     config: dict[str, Any] = {
         "architectures": [f"{NAMES[kind]}ForConditionalGeneration"],
         "model_type": kind,
-        "text_config": scale_rope(raw_llm, spec.rope_factor),
+        "text_config": scale_rope(raw_llm, spec.rope_factor, spec.rope_type),
         "vision_config": vision,
         "vision_feature_layer": layer if isinstance(layer, int) else list(layer),
         "vision_feature_select_strategy": strategy(spec.encoder),
@@ -75,6 +75,7 @@ def _record(checkpoint: Checkpoint) -> dict[str, Any]:
         "vocab": checkpoint.llm_config["vocab_size"],
         "template": spec.template,
         "rope_factor": spec.rope_factor,
+        "rope_type": spec.rope_type,
         "around": list(spec.around),
         "times": spec.times,
         "video": asdict(spec.video),

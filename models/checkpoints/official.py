@@ -76,7 +76,8 @@ def read_official(folder: Path, config: Config | None = None, extra: Mapping[str
     _check_ends(config, named, where)
     ours: Mapping[str, Tensor] = stack_ends(named)
     own = config.get("anyres", {})
-    llm = llm_config(unscale_rope(_llm(config, where), own.get("rope_factor", 1.0)))
+    rope_factor, rope_type = own.get("rope_factor", 1.0), own.get("rope_type", "linear")
+    llm = llm_config(unscale_rope(_llm(config, where), rope_factor, rope_type))
     grid = grid_of(config, tower.spec, where)
     spec = ModelSpec(
         name=folder.name,
@@ -90,7 +91,8 @@ def read_official(folder: Path, config: Config | None = None, extra: Mapping[str
         several=several_of(config, grid, llm.model_type),
         around=around_of(config),
         times=bool(config.get("add_time_instruction")),
-        rope_factor=own.get("rope_factor", 1.0),
+        rope_factor=rope_factor,
+        rope_type=rope_type,
         dtype=str(ours[WORDS].dtype).removeprefix("torch."),
     )
     return Checkpoint(spec=spec, llm_config=llm.to_dict(), tokenizer=files.tokenizer, tensors=ours)

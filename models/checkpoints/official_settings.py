@@ -26,7 +26,7 @@ MERGES = ("flat", "spatial", "spatial_unpad", "spatial_maxpool2x2")
 AROUND = ("<im_start>", "<im_end>")
 # what config.json says beside the official keys, under "anyres"
 OWN_KEYS = (
-    *("template", "rope_factor", "several", "tokenization"),
+    *("template", "rope_factor", "rope_type", "several", "tokenization"),
     *("thin", "tie_order", "rounding", "overview"),
     *("policy", "fps", "fit", "pool_mode"),
 )

@@ -13,7 +13,7 @@ from models.checkpoints.pinpoints import pinpoints
 from models.checkpoints.rename import rename
 from models.checkpoints.tensors import TensorWriter, write_tensors
 from models.checkpoints.tower import tower_config
-from models.llms.rope import scale_rope
+from models.llms.rope import legacy_rope, scale_rope
 from models.spec import ModelSpec
 
 
@@ -41,13 +41,15 @@ def write_official(folder: Path, checkpoint: Checkpoint, write: TensorWriter = w
 def config_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the official config.json of a checkpoint. Raises ValueError for what it has no key for."""
     spec = checkpoint.spec
-    llm = scale_rope(dict(checkpoint.llm_config), spec.rope_factor)
+    llm = scale_rope(dict(checkpoint.llm_config), spec.rope_factor, spec.rope_type)
     kind = llm["model_type"]
     names = [name for name, value in LLMS.items() if value == kind]
     if not names:
         raise ValueError(f"{spec.name}: the official layout has no class for a language model of type {kind!r}")
     return {
         **llm,
+        # what the released code reads; it knows no rope_parameters
+        **legacy_rope(llm),
         "architectures": [names[0]],
         "model_type": next(name for name in names if name.islower()),
         "dtype": spec.dtype,
@@ -70,6 +72,7 @@ def _own_keys(spec: ModelSpec) -> dict[str, Any]:
     return {
         "template": spec.template,
         "rope_factor": spec.rope_factor,
+        "rope_type": spec.rope_type,
         "several": spec.several,
         "tokenization": spec.tokenization,
         "thin": grid.thin,

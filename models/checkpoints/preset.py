@@ -22,7 +22,7 @@ def write_preset(folder: Path, spec: ModelSpec) -> None:
         _write(folder / part, asdict(spec)[part])
     _write(folder / "projector", {"kind": spec.projector.kind})
     chosen = [{f"override /{part}": NAME} for part in (*PARTS, "projector")]
-    own = ("name", "template", "dtype", "rope_factor", "tokenization", "several", "around", "times")
+    own = ("name", "template", "dtype", "rope_factor", "rope_type", "tokenization", "several", "around", "times")
     model = {key: value for key, value in asdict(spec).items() if key in own}
     _write(folder / "model", {"defaults": chosen, "model": model}, head="# @package _global_\n")
 

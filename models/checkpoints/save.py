@@ -22,9 +22,10 @@ def save(folder: Path | str, model: LMM, processor: Processor, dtype: str | None
     name = dtype or str(model.dtype).removeprefix("torch.")
     if name not in DTYPES:
         raise ValueError(f"save: dtype {name!r} is none of {', '.join(DTYPES)}")
+    spec = replace(processor.spec, dtype=name)
     checkpoint = Checkpoint(
-        spec=replace(processor.spec, dtype=name),
-        llm_config=unscale_rope(model.llm.config.to_dict(), processor.spec.rope_factor),
+        spec=spec,
+        llm_config=unscale_rope(model.llm.config.to_dict(), spec.rope_factor, spec.rope_type),
         tokenizer=processor.tokenizer,
         tensors={key: value.to(DTYPES[name]) for key, value in weights(model).items()},
     )

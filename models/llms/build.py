@@ -8,17 +8,20 @@ from huggingface_hub.errors import StrictDataclassClassValidationError
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from models.llms.rope import rope_parameters, scale_rope
+from models.llms.rope import RopeType, rope_parameters, scale_rope, trained_context
+from models.llms.rotary import check_rope
 from models.spec import LlmSpec
 
 
 def build_llm(config: PreTrainedConfig, dtype: torch.dtype, initialise: bool = True) -> PreTrainedModel:
     """Return a causal language model in `dtype`, its weights random, or undefined without `initialise`.
 
-    The dtype is set while building, not by a later cast, which would round the rotary frequencies too.
+    The dtype is set while building, not by a later cast, which would round the rotary frequencies too. Raises
+    ValueError for a class that ignores the RoPE scaling of its config.
     """
     with nullcontext() if initialise else no_init_weights():
         llm = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    check_rope(llm)
     # building without initialisation skips the tying of words and output layer, too
     llm.tie_weights()
     # the caller names its stop tokens and its sampling: nothing comes from the config behind its back
@@ -26,8 +29,8 @@ def build_llm(config: PreTrainedConfig, dtype: torch.dtype, initialise: bool = T
     return llm
 
 
-def llm_config(raw: dict[str, Any], rope_factor: float = 1.0) -> PreTrainedConfig:
-    """Return the transformers config of a raw config.json dict, with rotary positions divided by `rope_factor`.
+def llm_config(raw: dict[str, Any], rope_factor: float = 1.0, rope_type: RopeType = "linear") -> PreTrainedConfig:
+    """Return the transformers config of a raw config.json dict, its rotary positions scaled as `scale_rope` does.
 
     Raises ValueError for a model type that transformers does not know or a scaling that does not apply.
     """
@@ -41,8 +44,13 @@ def llm_config(raw: dict[str, Any], rope_factor: float = 1.0) -> PreTrainedConfi
         raise ValueError(f"language model config of type {raw['model_type']!r}: {reason}") from error
     if rope_factor == 1.0:
         return plain
-    scaled = scale_rope(plain.to_dict(), rope_factor)
-    return type(plain).from_dict(scaled)
+    scaled = scale_rope(plain.to_dict(), rope_factor, rope_type)
+    try:
+        return type(plain).from_dict(scaled)
+    # transformers raises both for a scaling that a class does not know
+    except (StrictDataclassClassValidationError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{raw['model_type']}: cannot scale positions by {rope_type!r}: {reason}") from error
 
 
 def raw_config(llm: LlmSpec) -> dict[str, Any]:
@@ -64,12 +72,10 @@ def raw_config(llm: LlmSpec) -> dict[str, Any]:
 def llm_spec(config: PreTrainedConfig) -> LlmSpec:
     """Return the sizes of a language model, for planning without weights; its rotary base is the unscaled one.
 
-    A linear factor in the config widens the context: releases that train with one leave max_position_embeddings as it
-    was and read that many times the factor.
+    A factor in the config widens the context; see models.llms.rope.trained_context.
     """
     raw = config.to_dict()
     rope = rope_parameters(raw)
-    trained_factor = float(rope["factor"]) if rope["rope_type"] == "linear" else 1.0
     return LlmSpec(
         kind=config.model_type,
         hidden=config.hidden_size,
@@ -78,7 +84,7 @@ def llm_spec(config: PreTrainedConfig) -> LlmSpec:
         kv_heads=raw.get("num_key_value_heads") or config.num_attention_heads,
         mlp=config.intermediate_size,
         vocab=config.vocab_size,
-        context=int(config.max_position_embeddings * trained_factor),
+        context=trained_context(raw),
         rope_theta=float(rope["rope_theta"]),
         tied=bool(config.tie_word_embeddings),
     )

@@ -1,43 +1,62 @@
-"""Linear RoPE scaling of a language model's config: positions divided by a factor. Dicts in, dicts out."""
+"""RoPE scaling of a language model's config: linear, dynamic or yarn, by a factor. Dicts in, dicts out."""
 
-from typing import Any
+from typing import Any, Literal
 
 Config = dict[str, Any]
+RopeType = Literal["linear", "dynamic", "yarn"]
 
+ROPE_TYPES: tuple[RopeType, ...] = ("linear", "dynamic", "yarn")
 LEGACY_KEYS = ("rope_scaling", "rope_theta")
+_SCALING_KEYS = ("rope_type", "factor", "original_max_position_embeddings")
 
 
-def scale_rope(config: Config, factor: float) -> Config:
-    """Return a transformers config (as a dict) whose rotary positions are divided by `factor`, other keys unchanged.
+def scale_rope(config: Config, factor: float, kind: RopeType = "linear") -> Config:
+    """Return a transformers config (as a dict) that reads `factor` times its positions, other keys unchanged.
 
-    The result is in the format of transformers 5 (`rope_parameters`). A linear factor that the config already has is
-    multiplied, since `factor` counts from what the checkpoint was trained with; 1.0 returns the config as it is.
+    kind: "linear" divides positions by the factor; "dynamic" raises the base, as far as the length of the prompt needs;
+    "yarn" divides low frequencies only. The result is in the format of transformers 5 (`rope_parameters`), and
+    max_position_embeddings stays what the checkpoint was trained with. A factor of the same kind that the config
+    already has is multiplied, since `factor` counts from what the checkpoint was trained with; 1.0 returns the config
+    as it is.
 
-    Raises ValueError for a factor below 1, a model without rotary positions, or a scaling that is not linear.
+    Raises ValueError for a factor below 1, an unknown kind, a model without rotary positions, or one that is scaled in
+    another way already.
     """
-    if factor < 1.0:
+    if not factor >= 1.0:
         raise ValueError(f"rope_factor: expected at least 1.0, got {factor}")
+    if kind not in ROPE_TYPES:
+        raise ValueError(f"rope_type: expected one of {', '.join(ROPE_TYPES)}, got {kind!r}")
     if factor == 1.0:
         return dict(config)
     rope = rope_parameters(config)
-    kind = rope["rope_type"]
-    if kind not in ("default", "linear"):
-        raise ValueError(f"rope_factor={factor}: the language model already scales its positions by {kind!r}")
-    trained = float(rope["factor"]) if kind == "linear" else 1.0
-    scaled = {**rope, "rope_type": "linear", "factor": trained * factor}
+    trained_kind = rope["rope_type"]
+    if trained_kind not in ("default", kind):
+        raise ValueError(
+            f"rope_factor={factor:g} by {kind!r}: the language model already scales its positions by {trained_kind!r}"
+        )
+    trained = 1.0 if trained_kind == "default" else float(rope["factor"])
+    scaled = {**rope, "rope_type": kind, "factor": trained * factor}
+    if kind == "yarn":
+        scaled.setdefault("original_max_position_embeddings", config["max_position_embeddings"])
     rest = {key: value for key, value in config.items() if key not in LEGACY_KEYS}
     return {**rest, "rope_parameters": scaled}
 
 
-def unscale_rope(config: Config, factor: float) -> Config:
-    """Return the config that `scale_rope` with the same factor made this one from, in the format of transformers 5."""
+def unscale_rope(config: Config, factor: float, kind: RopeType = "linear") -> Config:
+    """Return the config that `scale_rope` with the same factor and kind made this one from, in transformers 5's format.
+
+    Raises ValueError where the config is not scaled that way.
+    """
     if factor == 1.0:
         return dict(config)
     rope = rope_parameters(config)
+    if rope["rope_type"] != kind:
+        raise ValueError(f"expected positions scaled by {kind!r} x{factor:g}, the config has {rope['rope_type']!r}")
     trained = rope["factor"] / factor
-    kept = {key: value for key, value in rope.items() if key not in ("rope_type", "factor")}
-    plain = {**kept, "rope_type": "default"} if trained == 1.0 else {**kept, "rope_type": "linear", "factor": trained}
-    return {**config, "rope_parameters": plain}
+    kept = {key: value for key, value in rope.items() if key not in _SCALING_KEYS}
+    plain = {**kept, "rope_type": "default"} if trained == 1.0 else {**rope, "factor": trained}
+    rest = {key: value for key, value in config.items() if key not in LEGACY_KEYS}
+    return {**rest, "rope_parameters": plain}
 
 
 def rope_parameters(config: Config) -> Config:
@@ -55,3 +74,26 @@ def rope_parameters(config: Config) -> Config:
     rope_type = found.get("rope_type", found.get("type", "default"))
     rest = {key: value for key, value in found.items() if key != "type"}
     return {**rest, "rope_theta": theta, "rope_type": rope_type}
+
+
+def legacy_rope(config: Config) -> Config:
+    """Return the rotary settings as older code reads them: rope_theta, and rope_scaling with its type, or None."""
+    rope = rope_parameters(config)
+    scaling = {key: value for key, value in rope.items() if key not in ("rope_theta", "rope_type")}
+    kind = rope["rope_type"]
+    return {"rope_theta": rope["rope_theta"], "rope_scaling": None if kind == "default" else {"type": kind, **scaling}}
+
+
+def trained_context(config: Config) -> int:
+    """Return how many positions a config's model was trained to read, its own scaling included.
+
+    Releases that train with a linear factor leave max_position_embeddings as it was and read that many times the
+    factor; so do configs with a dynamic one. With yarn the factor counts from original_max_position_embeddings.
+    """
+    rope = rope_parameters(config)
+    length = int(config["max_position_embeddings"])
+    if rope["rope_type"] in ("linear", "dynamic"):
+        return int(length * float(rope["factor"]))
+    if rope["rope_type"] == "yarn":
+        return max(length, int(rope.get("original_max_position_embeddings", length) * float(rope["factor"])))
+    return length

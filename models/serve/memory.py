@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from models.batch import Batch
+from models.llms.rotary import is_fixed
 from models.lmm import LMM
 from models.prefix import Prefix, agreement, from_cache
 from models.processor import Prepared
@@ -47,7 +48,8 @@ class Memory:
 
     def recall(self, model: LMM, prepared: Prepared, batch: Batch) -> Known:
         """Return what is known of a prompt; tiles that are not are encoded."""
-        prefix = self._prefix(prepared, batch)
+        # how the beginning was read may depend on the length of the earlier prompt
+        prefix = self._prefix(prepared, batch) if is_fixed(model.llm) else None
         return Known(
             features_NPE=self._features(model, prepared, batch),
             prefix=prefix,

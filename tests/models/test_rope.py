@@ -1,10 +1,19 @@
-"""Linear RoPE scaling: the config's format, and the frequencies of the model that is built from it."""
+"""RoPE scaling: the config, the frequencies of the model that is built from it, and what a checkpoint keeps."""
+
+from dataclasses import replace
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+from models.build import build_model, load
+from models.checkpoints.convert import convert
+from models.checkpoints.save import save
 from models.llms.build import build_llm, llm_config, llm_spec
-from models.llms.rope import rope_parameters, scale_rope, unscale_rope
+from models.llms.rope import legacy_rope, rope_parameters, scale_rope, trained_context, unscale_rope
+from models.llms.rotary import is_fixed
+from models.processor import Processor
 
 LLAMA = {
     "model_type": "llama",
@@ -99,3 +108,107 @@ def test_a_trained_linear_factor_widens_the_context():
 def test_sizes_that_do_not_fit_are_a_value_error():
     with pytest.raises(ValueError, match=r"'llama'.*33.*multiple"):
         llm_config({"model_type": "llama", "hidden_size": 33, "num_attention_heads": 2})
+
+
+KINDS = ("llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "gemma", "gemma2", "phi", "stablelm")
+SMALL = {**LLAMA, "head_dim": 16, "pad_token_id": 0, "num_experts": 2, "num_local_experts": 2, "num_experts_per_tok": 1}
+
+
+@pytest.mark.parametrize("rope_type", ["linear", "dynamic", "yarn"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_class_has_the_rotary_tables_of_transformers(kind, rope_type):
+    raw = {**SMALL, "model_type": kind}
+    scaled = build_llm(llm_config(raw, 2.0, rope_type), torch.float32)
+    # the same scaling in the words of a user of transformers
+    theirs = llm_config({**raw, "rope_scaling": {"rope_type": rope_type, "factor": 2.0}})
+    official = AutoModelForCausalLM.from_config(theirs)
+    assert scaled.config.max_position_embeddings == 128
+    # 200 positions: beyond the 128 that were trained, where a dynamic base has grown
+    positions_1L, values = torch.arange(200)[None], torch.zeros(1, 200, 32)
+    ours, expected = (model.model.rotary_emb(values, positions_1L) for model in (scaled, official))
+    assert all(torch.equal(one, other) for one, other in zip(ours, expected, strict=True))
+    table, scale = ROPE_INIT_FUNCTIONS[rope_type](scaled.config, None, seq_len=200)
+    assert torch.allclose(scaled.model.rotary_emb.inv_freq, table)
+    assert (
+        scale
+        == scaled.model.rotary_emb.attention_scaling
+        == pytest.approx(1.0693 if rope_type == "yarn" else 1.0, abs=1e-4)
+    )
+    plain = build_llm(llm_config(raw), torch.float32).model.rotary_emb(values, positions_1L)
+    assert not torch.equal(ours[0], plain[0])
+
+
+@pytest.mark.parametrize("kind", ["mpt", "opt", "gpt2"])
+def test_a_class_that_ignores_its_scaling_is_refused(kind):
+    raw = {**LLAMA, "model_type": kind, "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}
+    with pytest.raises(ValueError, match=rf"{kind}: the config scales positions by 'linear', but .* has no rotary"):
+        build_llm(llm_config(raw), torch.float32)
+
+
+def test_a_scaling_that_a_class_does_not_know_is_refused():
+    raw = {"model_type": "phi3", "hidden_size": 32, "num_attention_heads": 2, "pad_token_id": 0, "vocab_size": 40}
+    for rope_type in ("linear", "yarn"):
+        with pytest.raises(ValueError, match=f"phi3: cannot scale positions by '{rope_type}'"):
+            llm_config(raw, 2.0, rope_type)
+
+
+def test_two_ways_of_scaling_do_not_mix():
+    yarn = scale_rope(LLAMA, 2.0, "yarn")
+    assert yarn["rope_parameters"]["original_max_position_embeddings"] == 128
+    with pytest.raises(ValueError, match="by 'linear': the language model already scales its positions by 'yarn'"):
+        scale_rope(yarn, 2.0)
+    assert scale_rope(yarn, 3.0, "yarn")["rope_parameters"]["factor"] == 6.0
+    with pytest.raises(ValueError, match="rope_type: expected one of linear, dynamic, yarn, got 'ntk'"):
+        scale_rope(LLAMA, 2.0, "ntk")
+    with pytest.raises(ValueError, match="expected positions scaled by 'dynamic' x2, the config has 'yarn'"):
+        unscale_rope(yarn, 2.0, "dynamic")
+
+
+@pytest.mark.parametrize("rope_type", ["linear", "dynamic", "yarn"])
+def test_a_trained_factor_widens_the_context(rope_type):
+    trained = scale_rope({**LLAMA, "rope_parameters": {"rope_theta": 1e4}}, 2.0, rope_type)
+    assert trained_context(trained) == llm_spec(llm_config(trained)).context == 256
+    assert unscale_rope(scale_rope(trained, 2.0, rope_type), 2.0, rope_type)["rope_parameters"] == {
+        **trained["rope_parameters"],
+        "factor": 2.0,
+    }
+
+
+def test_older_code_reads_a_scaling_by_its_own_keys():
+    assert legacy_rope(scale_rope(LLAMA, 2.0)) == {
+        "rope_theta": 5000.0,
+        "rope_scaling": {"type": "linear", "factor": 2.0},
+    }
+    assert legacy_rope(LLAMA) == {"rope_theta": 5000.0, "rope_scaling": None}
+
+
+@pytest.mark.parametrize("rope_type", ["linear", "dynamic", "yarn"])
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2"])
+def test_every_checkpoint_format_keeps_the_scaling(tmp_path, tiny_spec, tiny_tokenizer, kind, rope_type):
+    raw = {**SMALL, "model_type": kind, "hidden_size": 48, "num_attention_heads": 3, "vocab_size": 264}
+    del raw["num_experts"], raw["num_local_experts"], raw["num_experts_per_tok"]
+    spec = replace(tiny_spec(), llm=llm_spec(llm_config(raw)), rope_factor=2.0, rope_type=rope_type)
+    model = build_model(spec, raw)
+    expected = model.llm.model.rotary_emb.inv_freq
+    save(tmp_path / "run", model, Processor(spec, tiny_tokenizer()))
+    folders = [tmp_path / "run"]
+    for layout in ("official", "llava-hf"):
+        convert(layout, tmp_path / "run", tmp_path / layout)
+        folders.append(tmp_path / layout)
+    for folder in folders:
+        read, processor = load(folder)
+        assert (processor.spec.rope_factor, processor.spec.rope_type) == (2.0, rope_type)
+        assert processor.spec.llm.context == 128 and processor.spec.context == 256
+        assert torch.equal(read.llm.model.rotary_emb.inv_freq, expected)
+        plain, processor = load(folder, rope_factor=1.0)
+        assert processor.spec.context == 128 and plain.llm.config.rope_parameters["rope_type"] == "default"
+        # another way on request, whatever was recorded
+        other, processor = load(folder, rope_type="yarn")
+        assert other.llm.config.rope_parameters["rope_type"] == processor.spec.rope_type == "yarn"
+
+
+def test_only_a_dynamic_base_depends_on_the_length():
+    fixed = {
+        kind: is_fixed(build_llm(llm_config(LLAMA, 2.0, kind), torch.float32)) for kind in ("linear", "yarn", "dynamic")
+    }
+    assert fixed == {"linear": True, "yarn": True, "dynamic": False}
