@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.batch import Batch
 from models.example import Example, Turn
+from models.llms.rotary import is_fixed
 from models.lmm import LMM
 from models.logprob import LogProb
 from models.prefix import common
@@ -46,7 +47,8 @@ def logprobs(model: LMM, batch: Batch) -> tuple[LogProb, ...]:
         raise ValueError("logprobs: a row without an answer")
     first = int(learned_BL.long().argmax(-1).min())
     length = min(common(batch), first - 1)
-    prefix = model.prefix(batch, length=length) if length > 0 else None
+    # a dynamic base reads the beginning as the whole length has it
+    prefix = model.prefix(batch, length=length) if length > 0 and is_fixed(model.llm) else None
     skipped = 0 if prefix is None else prefix.length
     logits_BLV = model(batch, prefix=prefix).logits
     totals_B = _totals(logits_BLV, batch.labels_BL[:, skipped:])
