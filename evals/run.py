@@ -139,8 +139,10 @@ def predict_run(
                 done = take_in(path, ledger, config, manner.rank)
                 check_unchanged(share, {**done.predictions, **ledger.predictions}, {**done.sizes, **ledger.sizes})
                 if alarm is not None:
-                    before = [sample for sample in share if sample.id in ledger.predictions]
-                    alarm(before, [ledger.predictions[sample.id] for sample in before])
+                    # in the order in which they were answered
+                    by_id = {sample.id: sample for sample in share}
+                    before = [(by_id[key], one) for key, one in ledger.predictions.items() if key in by_id]
+                    alarm([sample for sample, _ in before], [one for _, one in before])
                 conduct = Conduct(
                     threads=manner.threads,
                     retry=manner.retry,
