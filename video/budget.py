@@ -1,47 +1,72 @@
 """How many tokens a clip costs, how many frames fit a context, and which RoPE factor a prompt needs."""
 
+from collections.abc import Sequence
 from math import ceil
 
-from anyres.grid import TileSpec
+from anyres.geometry import HW
+from anyres.grid import GridSpec, TileSpec
+from anyres.plan import plan_image
 from anyres.rows import tokens_with_ends
 from video.clip import VideoSpec
-from video.plan import END
+from video.plan import END, frame_grid
 from video.pooling import pool_frame
 from video.slowfast import closing_of, stride_of
 
 
-def clip_tokens(num_frames: int, video: VideoSpec, tile: TileSpec) -> int:
-    """Return the number of tokens of `num_frames` frames, end vectors included; equal to plan_clip(...).num_tokens."""
+def clip_tokens(
+    num_frames: int, video: VideoSpec, tile: TileSpec, size: HW | None = None, grid: GridSpec | None = None
+) -> int:
+    """Return the number of tokens of `num_frames` frames, end vectors included; equal to plan_clip(...).num_tokens.
+
+    size, grid: of frames that are images of their own (video.frames_as), whose tokens depend on them.
+    """
     period = video.slow_every or 1
     rounds, rest = divmod(num_frames, period)
-    tokens = rounds * _round_tokens(video, tile) + sum(frame_tokens(video, tile, frame) for frame in range(rest))
+    tokens = rounds * _round_tokens(video, tile, size, grid)
+    tokens += sum(frame_tokens(video, tile, frame, size, grid) for frame in range(rest))
     return tokens + (1 if video.end == "one_token" and num_frames else 0)
 
 
-def frame_tokens(video: VideoSpec, tile: TileSpec, frame: int = 0) -> int:
+def frame_tokens(
+    video: VideoSpec, tile: TileSpec, frame: int = 0, size: HW | None = None, grid: GridSpec | None = None
+) -> int:
     """Return the number of tokens of one frame, the slow first by default; a token that closes the clip is not in it.
 
-    frame: which of the sampled frames; only SlowFast tells them apart.
+    frame: which of the sampled frames; only SlowFast tells them apart. size, grid: as `clip_tokens` has them.
     """
+    if video.frames_as != "clip":
+        if size is None:
+            raise ValueError(f"video.frames_as: the tokens of {video.frames_as!r} depend on the size of a frame")
+        return plan_image(size, frame_grid(video, grid), tile).num_tokens
     pooled = pool_frame(tile, stride_of(frame, video), video.pool_mode)
     return tokens_with_ends(pooled.out, END[video.end]) + (closing_of(video) is not None)
 
 
 def frames_that_fit(
-    trained_context: int, text_tokens: int, video: VideoSpec, tile: TileSpec, rope_factor: float = 1.0
+    trained_context: int,
+    text_tokens: int,
+    video: VideoSpec,
+    tile: TileSpec,
+    rope_factor: float = 1.0,
+    size: HW | None = None,
+    grid: GridSpec | None = None,
 ) -> int:
-    """Return the most frames whose tokens, with `text_tokens` more, fit trained_context * rope_factor; 0 if none do."""
+    """Return the most frames whose tokens, with `text_tokens` more, fit trained_context * rope_factor; 0 if none do.
+
+    size, grid: as `clip_tokens` has them.
+    """
     room = int(trained_context * rope_factor) - text_tokens - (1 if video.end == "one_token" else 0)
-    rounds, rest = divmod(max(0, room), _round_tokens(video, tile))
-    frames = rounds * (video.slow_every or 1)
-    while rest >= frame_tokens(video, tile, frames):
-        rest -= frame_tokens(video, tile, frames)
+    period = video.slow_every or 1
+    rounds, rest = divmod(max(0, room), _round_tokens(video, tile, size, grid))
+    frames = 0
+    while frames < period and rest >= frame_tokens(video, tile, frames, size, grid):
+        rest -= frame_tokens(video, tile, frames, size, grid)
         frames += 1
-    return frames
+    return rounds * period + frames
 
 
 def rope_factor(need_tokens: int, trained_context: int) -> float:
-    """Return the smallest whole linear scaling of positions, at least 1, that brings `need_tokens` into the context.
+    """Return the smallest whole scaling of positions, at least 1, that brings `need_tokens` into the context.
 
     Whole, as released: ceil(need / trained).
     """
@@ -50,6 +75,47 @@ def rope_factor(need_tokens: int, trained_context: int) -> float:
     return float(max(1, ceil(need_tokens / trained_context)))
 
 
-def _round_tokens(video: VideoSpec, tile: TileSpec) -> int:
+def check_context(
+    visual_tokens: int, text_tokens: int, trained_context: int, factor: float = 1.0, remedies: Sequence[str] = ()
+) -> None:
+    """Raise ValueError where a prompt is longer than the context: it names both numbers and what would help."""
+    context, need = int(trained_context * factor), visual_tokens + text_tokens
+    if need <= context:
+        return
+    whole = rope_factor(need, trained_context)
+    scaled = f" ({trained_context} trained, RoPE x{factor:g})" if factor != 1.0 else ""
+    help_ = [f"rope_factor={whole:g} reads {int(trained_context * whole)}", *remedies]
+    raise ValueError(
+        f"prompt needs {need} positions ({visual_tokens} visual, {text_tokens} text), but the model reads at most "
+        f"{context}{scaled}: {'; or '.join(help_)}"
+    )
+
+
+def share_frames(frames: Sequence[int], tokens_of_frame: Sequence[int], room: int) -> tuple[int, ...]:
+    """Return how many frames each of several clips keeps so that together they have at most `room` tokens.
+
+    All clips are cut to the same most frames, and the first ones keep one more where there is room for it: short clips
+    keep what they have. Raises ValueError naming the smallest total, one frame each, when that is too much.
+    """
+    smallest = sum(tokens_of_frame)
+    if smallest > room:
+        raise ValueError(f"{len(frames)} clip(s): one frame each takes {smallest:,} tokens, and {room:,} are left")
+
+    def total(cap: int) -> int:
+        return sum(min(count, cap) * tokens for count, tokens in zip(frames, tokens_of_frame, strict=True))
+
+    fits, exceeds = 1, max(frames) + 1
+    while exceeds - fits > 1:
+        cap = (fits + exceeds) // 2
+        fits, exceeds = (cap, exceeds) if total(cap) <= room else (fits, cap)
+    kept = [min(count, fits) for count in frames]
+    left = room - total(fits)
+    for index, (count, tokens) in enumerate(zip(frames, tokens_of_frame, strict=True)):
+        if count > kept[index] and tokens <= left:
+            kept[index], left = kept[index] + 1, left - tokens
+    return tuple(kept)
+
+
+def _round_tokens(video: VideoSpec, tile: TileSpec, size: HW | None, grid: GridSpec | None) -> int:
     """Return the tokens of one slow frame and the fast ones up to the next; of one frame without SlowFast."""
-    return sum(frame_tokens(video, tile, frame) for frame in range(video.slow_every or 1))
+    return sum(frame_tokens(video, tile, frame, size, grid) for frame in range(video.slow_every or 1))
