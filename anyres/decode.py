@@ -1,31 +1,35 @@
-"""Read image files: upright (EXIF orientation applied), RGB, 8 bits a channel. PIL only, no torch.
+"""Open images: upright (EXIF orientation applied), RGB, 8 bits a channel. PIL and numpy only, no torch.
 
-What a file may hold, and what comes back: transparency is shown on white; 16-bit grey is scaled to 8 bits (the high
-byte); of an animation or a multi-page file the first picture is read; 32-bit integers and floats have no defined
-mapping to 8 bits and are refused.
+What a medium may hold, and what comes back: transparency is shown on white; 16 bits a channel are scaled to 8 bits (the
+high byte); of an animation or a multi-page file the first picture is read; colour profiles are not applied; 32-bit
+integers and floats have no defined mapping to 8 bits and are refused. docs/media.md has the table.
 """
 
 import io
-import stat
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IMAGELENGTH as TIFF_LENGTH
 from PIL.TiffImagePlugin import IMAGEWIDTH as TIFF_WIDTH
 from PIL.TiffImagePlugin import TiffImageFile
 
+from anyres.arrays import NPY_MAGIC, image_of, read_npy
 from anyres.errors import MediaError
 from anyres.geometry import HW
 from anyres.limits import LIMITS, MediaLimits
+from anyres.local import open_local
 
-Source = str | Path | bytes | Image.Image
+Source = str | Path | bytes | Image.Image | NDArray[Any]
 
 # bitmap formats only: nothing that runs an interpreter or names other files; MPO (phones) opens as JPEG
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "TGA", "AVIF", "ICO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "TGA", "AVIF")
 
 _WHITE = (255, 255, 255, 255)
 _TURNS = {
@@ -39,22 +43,35 @@ _TURNS = {
 }
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+# PIL's readers raise any of these on damaged bytes
+_DAMAGE = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError,
+    TypeError, ValueError, Warning, struct.error, zlib.error,
+)  # fmt: skip
+# a progressive JPEG is gone through once for each of its scans: encoders write about ten
+_SCANS = 20
+_SCAN_MARKER = b"\xff\xda"
 
 
 def open_image(source: Source, limits: MediaLimits = LIMITS) -> Image.Image:
-    """Return an image as upright RGB, fully decoded. A PIL image is turned by its EXIF tag and converted likewise.
+    """Return an image as upright RGB, fully decoded: a local file, the bytes of one, a PIL image, or an array.
 
-    Raises MediaError (a ValueError) naming the file and what is wrong with it: not a regular file, not an image, more
-    pixels than `limits` allow, damaged or cut short, or a depth without a mapping to 8 bits.
+    What a file is, its content tells; .npy files are among them. A PIL image is turned by its EXIF tag and converted
+    likewise. An array is uint8, uint16 or bool, [H, W], [H, W, C] or [C, H, W] with 1, 3 or 4 channels.
+
+    Raises MediaError (a ValueError) naming the file and what is wrong with it: not a regular local file, not an image,
+    more pixels or bytes than `limits` allow, damaged or cut short, numbers without a mapping to 8 bits, or an array of
+    no clear shape.
     """
     name = _name(source)
     with _opened(source, name, limits) as image:
         with _reading(name):
+            _check_scans(image, name, limits)
             image.load()
             turn = _TURNS.get(_orientation(image))
-        if turn is None:
-            return _to_rgb(image, name)
-        turned = _to_rgb(image.transpose(turn), name)
+            if turn is None:
+                return _to_rgb(image, name)
+            turned = _to_rgb(image.transpose(turn), name)
         # the orientation tag comes along and would turn the picture a second time
         turned.info = {}
         return turned
@@ -77,25 +94,37 @@ def image_size(source: Source, limits: MediaLimits = LIMITS) -> HW:
 
 @contextmanager
 def _opened(source: Source, name: str, limits: MediaLimits) -> Iterator[Image.Image]:
+    """Give an image whose header is read and whose size is within the limits; its pixels need not be decoded."""
+    if isinstance(source, np.ndarray):
+        yield image_of(source, name, limits)
+        return
     if isinstance(source, Image.Image):
         _check_size(source, name, limits)
         yield source
         return
-    with _reading(name):
-        image = Image.open(_stream(source, name), formats=FORMATS)
-    with image:
-        _check_size(image, name, limits)
-        yield image
+    with _stream(source, name, limits) as stream:
+        start = stream.read(len(NPY_MAGIC))
+        stream.seek(0)
+        if start == NPY_MAGIC:
+            yield image_of(read_npy(stream, name, limits), name, limits)
+            return
+        if not start:
+            raise MediaError(name, "not_media", "an empty file")
+        with _reading(name):
+            image = Image.open(stream, formats=FORMATS)
+        with image:
+            _check_size(image, name, limits)
+            yield image
 
 
-def _stream(source: str | Path | bytes, name: str) -> io.BytesIO | Path:
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    path = Path(source)
-    # a named pipe would block for ever, a device never ends
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise MediaError(name, "not_a_file", "a folder, pipe, socket or device", "give the path of an image file")
-    return path
+def _stream(source: str | Path | bytes, name: str, limits: MediaLimits) -> BinaryIO:
+    stream = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else open_local(source)
+    length = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    if limits.image_bytes is not None and length > limits.image_bytes:
+        stream.close()
+        raise MediaError(name, "limit", f"{length} bytes are above the limit of {limits.image_bytes}")
+    return stream
 
 
 @contextmanager
@@ -105,17 +134,15 @@ def _reading(name: str) -> Iterator[None]:
         yield
     except MediaError:
         raise
-    except FileNotFoundError as error:
-        raise MediaError(name, "missing", "no such file") from error
     except UnidentifiedImageError as error:
-        raise MediaError(
-            name, "not_media", "not an image of a known format", f"known are {', '.join(FORMATS)}"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise MediaError(name, "limit", str(error)) from error
-    except (OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError, TypeError, MemoryError) as error:
-        # PIL's readers raise any of these on damaged bytes
-        raise MediaError(name, "damaged", f"cannot be decoded ({error})") from error
+        hint = f"known are {', '.join(FORMATS)} and .npy"
+        raise MediaError(name, "not_media", "not an image of a known format", hint) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+        raise MediaError(name, "limit", str(error).split(", could be")[0] or "more memory than there is") from error
+    except _DAMAGE as error:
+        words = str(error)
+        kind = "truncated" if "truncated" in words else "limit" if "too large" in words else "damaged"
+        raise MediaError(name, kind, f"cannot be decoded ({words or type(error).__name__})") from error
 
 
 def _check_size(image: Image.Image, name: str, limits: MediaLimits) -> None:
@@ -126,11 +153,30 @@ def _check_size(image: Image.Image, name: str, limits: MediaLimits) -> None:
         raise MediaError(name, "limit", found)
 
 
+def _check_scans(image: Image.Image, name: str, limits: MediaLimits) -> None:
+    """Refuse a progressive JPEG whose scans add up to far more work than its pixels."""
+    if limits.pixels is None or not image.info.get("progressive") or image.format not in ("JPEG", "MPO"):
+        return
+    stream = image.fp
+    if stream is None:
+        return
+    start = stream.tell()
+    stream.seek(0)
+    scans = stream.read().count(_SCAN_MARKER)
+    stream.seek(start)
+    if scans > _SCANS and scans * image.width * image.height > _SCANS * limits.pixels:
+        found = f"{scans} scans of {image.width}x{image.height} pixels"
+        raise MediaError(name, "limit", found, f"allowed are {_SCANS} scans of as many pixels as the limit")
+
+
 def _orientation(image: Image.Image) -> int:
-    # the base class's reader: the one for PNG would decode the pixels first
-    exif = Image.Image.getexif(image)
-    value = exif.get(ExifTags.Base.Orientation, 1)
-    return value if value in _TURNS else 1
+    try:
+        # the base class's reader: the one for PNG would decode the pixels first
+        value = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except _DAMAGE:
+        # metadata that says nothing readable does not spoil the pixels
+        return 1
+    return value if isinstance(value, int) and value in _TURNS else 1
 
 
 def _stored_size(image: Image.Image) -> HW:
@@ -164,18 +210,32 @@ def _png_metadata_first(image: Image.Image) -> bool:
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    # PIL scales a PPM of more than 8 bits to 16, in wider numbers
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        return _grey_of_16_bits(image)
     if image.mode in ("I", "F"):
         kind = "32-bit integers" if image.mode == "I" else "floating point numbers"
         raise MediaError(name, "values", f"pixels are {kind}")
+    if image.mode == "LAB":
+        raise MediaError(name, "unsupported", "colours are CIE Lab", "convert it to RGB first")
     if image.has_transparency_data:
         pixels = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", pixels.size, _WHITE), pixels).convert("RGB")
     return image.convert("RGB")
 
 
+def _grey_of_16_bits(image: Image.Image) -> Image.Image:
+    pixels_HW = np.asarray(image)
+    grey_HW = (pixels_HW >> 8).astype(np.uint8)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey_HW[pixels_HW == clear] = 255
+    return Image.fromarray(grey_HW).convert("RGB")
+
+
 def _name(source: Source) -> str:
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         return "<bytes>"
+    if isinstance(source, np.ndarray):
+        return "<array>"
     return "<image>" if isinstance(source, Image.Image) else str(source)

@@ -23,6 +23,9 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+# of a path, in words: what stands for one may be a whole data: URL
+MOST_SHOWN = 300
+
 # what to do about each kind, where the one who raises has nothing better to say
 HINTS: dict[Kind, str] = {
     "not_local": "give the path of a local file; download a URL first",
@@ -74,7 +77,8 @@ class MediaError(ValueError):
         self.detail = detail
         self.hint = HINTS[kind] if hint is None else hint
         # a name with a newline or bytes that are no text must not spoil a log
-        shown = self.path if self.path.isprintable() else repr(self.path)
+        shown = self.path if len(self.path) <= MOST_SHOWN else self.path[:MOST_SHOWN] + "..."
+        shown = shown if shown.isprintable() else repr(shown)
         super().__init__(f"{shown}: {detail}; {self.hint} [{kind}]")
 
     def __reduce__(self) -> tuple[type["MediaError"], tuple[str, Kind, str, str]]:

@@ -12,7 +12,7 @@ class MediaLimits:
     A medium above one of them is a MediaError of kind "limit" ("stalled" for seconds); None lifts a limit.
     """
 
-    # one picture or frame
+    # one picture or frame; above 178 million, PIL.Image.MAX_IMAGE_PIXELS has to be raised as well
     pixels: int | None = 100_000_000
     # the file of an image, an array, or bytes in memory
     image_bytes: int | None = 256 * MIB

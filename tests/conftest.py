@@ -1,6 +1,8 @@
 """Fixtures for all tests: few threads, no network, and the shared material where a checkout has it."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,4 +25,15 @@ def shared() -> Path:
     folder = ROOT.parent / "shared"
     if not (folder / "goldens").is_dir():
         pytest.skip("needs the folder ../shared (goldens, data, media), which a plain clone does not have")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hostile(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus of hostile media with its manifest.json, written once; its folder special/ holds named pipes."""
+    script = shared / "hostile" / "make_corpus.py"
+    if not script.is_file():
+        pytest.skip("needs the folder ../shared/hostile, which a plain clone does not have")
+    folder = tmp_path_factory.mktemp("hostile")
+    subprocess.run([sys.executable, script, "--out", folder, "--seed", "7"], check=True, capture_output=True)
     return folder

@@ -1,36 +1,5 @@
-"""Which paths are taken for media: regular local files, nothing else."""
+"""Which paths are taken for clips: the same as for images."""
 
-import os
-import re
-import stat
-from pathlib import Path
+from anyres.local import local_file
 
-from video.errors import MediaError
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-
-
-def local_file(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a regular file that can be read (links followed), as given.
-
-    Raises MediaError for bytes, URLs, missing files, folders, pipes and devices; nothing is opened that could block.
-    """
-    if isinstance(path, (bytes, bytearray, memoryview)):
-        raise MediaError("<bytes>", "not_local", "expected the path of a local file, got bytes")
-    name = os.fspath(path)
-    if not isinstance(name, str):
-        raise MediaError(repr(name), "not_local", "expected the path of a local file as text")
-    file = Path(name)
-    try:
-        mode = file.stat().st_mode
-    except OSError as error:
-        if _URL.match(name):
-            raise MediaError(name, "not_local", "expected a local file, got a URL; download it first") from error
-        raise MediaError(name, "missing", error.strerror or str(error)) from error
-    except ValueError as error:
-        raise MediaError(repr(name), "missing", str(error)) from error
-    if not stat.S_ISREG(mode):
-        raise MediaError(name, "not_a_file", "expected a regular file, got a folder, pipe, socket or device")
-    if not os.access(file, os.R_OK):
-        raise MediaError(name, "missing", "the file may not be read (permissions)")
-    return file
+__all__ = ["local_file"]

@@ -141,7 +141,7 @@ def test_damage_is_refused(tmp_path: Path) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     for form in ("JPEG", "PNG", "WEBP", "BMP", "TIFF"):
         data = encoded(noise, form)
-        with pytest.raises(MediaError, match=r"damaged|not an image"):
+        with pytest.raises(MediaError, match=r"damaged|truncated|not an image"):
             open_image(data[: len(data) // 2])
     text = tmp_path / "page.jpg"
     text.write_text("<html>404</html>")
