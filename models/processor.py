@@ -22,14 +22,17 @@ from anyres.plan import VisualPlan
 from models.batch import Batch
 from models.example import PLACEHOLDER, Example
 from models.generation import Stopped
-from models.looks import one_image, plan_medium, plans_within
+from models.looks import MediumLook, Settled, plan_medium, plans_within, remedies, settle
 from models.prompt.expand import IGNORED, TEXT, PromptPlan, expand
 from models.prompt.labels import Labels, learn, learned_ids, mask
+from models.prompt.slots import spread
 from models.prompt.templates import template
-from models.prompt.times import announce
+from models.prompt.times import Times, announce
 from models.spec import ModelSpec
 from models.stop import StopStrings, earliest
+from video.budget import check_context
 from video.clip import VideoClip, VideoSpec
+from video.plan import slots
 
 if TYPE_CHECKING:
     from models.example import Medium
@@ -44,15 +47,22 @@ FILLER_ID = 0
 class Prepared:
     """One example, ready to be batched.
 
+    looks: how each medium was looked at.
     pack_first: see Batch; exact: whether packing first gives the same tokens. times: whether its clips are announced.
     """
 
     plans: tuple[VisualPlan, ...]
+    looks: tuple[Settled, ...]
     prompt: PromptPlan
     pixels_NCHW: Tensor
     pack_first: bool
     exact: bool
-    times: bool
+    times: Times
+
+    @property
+    def slots(self) -> tuple[tuple[int, ...], ...]:
+        """Return the tokens behind each placeholder of each medium; several where a clip's frames are images."""
+        return tuple(slots(plan, look.video) for plan, look in zip(self.plans, self.looks, strict=True))
 
     @property
     def num_visual(self) -> int:
@@ -129,7 +139,10 @@ class Processor:
 
         alone: whether it is the only image of its prompt (clips aside); the model's own settings may depend on it.
         """
-        return plan_medium(medium, self.spec, grid, video, alone)
+        (look,) = settle([medium], self.spec, grid, video)
+        if isinstance(medium, Image) and not alone:
+            look = replace(look, grid=grid or self.spec.grid_among(2))
+        return plan_medium(medium, self.spec, look)
 
     def prepare(
         self,
@@ -137,43 +150,54 @@ class Processor:
         *,
         grid: GridSpec | None = None,
         video: VideoSpec | None = None,
-        times: bool | None = None,
+        times: Times | None = None,
         budget: int | None = None,
+        looks: Sequence[MediumLook] = (),
     ) -> Prepared:
         """Return an example planned, tokenised and rendered; grid, video and times replace the model's own settings.
 
-        budget: the most positions of the whole prompt: images share what text and clips leave, clips are not shrunk.
+        looks: how each medium is looked at where that differs from the others. budget: the most positions of the whole
+        prompt: images share what text and clips leave, clips are not shrunk.
         A conversation that ends with a user turn gets a generation prompt. Raises ValueError naming the example when
         placeholders and media differ in number, or the prompt is longer than the context or cannot meet the budget.
         """
         media = [open_image(medium) if isinstance(medium, Image) else medium for medium in example.media]
         times = self.spec.times if times is None else times
         try:
+            settled = settle(media, self.spec, grid, video, looks)
             if budget is None:
-                plans = tuple(self.plan(medium, grid=grid, video=video, alone=one_image(media)) for medium in media)
+                plans = tuple(plan_medium(medium, self.spec, look) for medium, look in zip(media, settled, strict=True))
             else:
-                text = self.text_tokens(example, times)
-                plans = plans_within(media, self.spec, grid, video, text, budget)
-            prompt = self._expand(example, [plan.num_tokens for plan in plans], times, self.spec.context)
+                text = self._text_tokens(example, times, settled)
+                plans = plans_within(media, self.spec, settled, text, budget)
+            prompt = self._prompt(example, plans, times, settled)
         except ValueError as error:
             raise ValueError(f"example {example.id}: {error}") from error
-        pooled_first = (video or self.spec.video).pool_before_projector
         return Prepared(
             plans=plans,
+            looks=settled,
             prompt=prompt,
             pixels_NCHW=self._render(plans, media),
-            pack_first=pooled_first and any(isinstance(medium, VideoClip) for medium in media),
+            pack_first=any(_pooled_first(*one) for one in zip(media, settled, strict=True)),
             exact=all(
-                (pooled_first and isinstance(medium, VideoClip)) or not _resamples(plan)
-                for plan, medium in zip(plans, media, strict=True)
+                _pooled_first(medium, look) or not _resamples(plan)
+                for plan, medium, look in zip(plans, media, settled, strict=True)
             ),
             times=times,
         )
 
-    def text_tokens(self, example: Example, times: bool | None = None) -> int:
-        """Return the length of a prompt without its visual tokens, however long."""
-        told = self.spec.times if times is None else times
-        return len(self._expand(example, [0] * len(example.media), told, None).ids)
+    def text_tokens(
+        self,
+        example: Example,
+        times: Times | None = None,
+        *,
+        grid: GridSpec | None = None,
+        video: VideoSpec | None = None,
+        looks: Sequence[MediumLook] = (),
+    ) -> int:
+        """Return the length of a prompt without its visual tokens, however long; looked at as `prepare` does."""
+        settled = settle(example.media, self.spec, grid, video, looks)
+        return self._text_tokens(example, self.spec.times if times is None else times, settled)
 
     def reprompt(self, prepared: Prepared, example: Example) -> Prepared:
         """Return another conversation about the media of `prepared`, which are not planned or rendered again.
@@ -181,8 +205,7 @@ class Processor:
         A batch of such examples encodes and packs the media once. Raises ValueError as `prepare` does.
         """
         try:
-            num_tokens = [plan.num_tokens for plan in prepared.plans]
-            prompt = self._expand(example, num_tokens, prepared.times, self.spec.context)
+            prompt = self._prompt(example, prepared.plans, prepared.times, prepared.looks)
             return replace(prepared, prompt=prompt)
         except ValueError as error:
             raise ValueError(f"example {example.id}: {error}") from error
@@ -218,21 +241,40 @@ class Processor:
         """Return examples prepared and collated."""
         return self.collate([self.prepare(example, grid=grid, video=video) for example in examples])
 
-    def _expand(self, example: Example, num_tokens: Sequence[int], times: bool, context: int | None) -> PromptPlan:
+    def _prompt(
+        self, example: Example, plans: Sequence[VisualPlan], times: Times, looks: Sequence[Settled]
+    ) -> PromptPlan:
+        """Return the prompt; ValueError where it is longer than the context, naming both and what would help."""
+        counts = [slots(plan, look.video) for plan, look in zip(plans, looks, strict=True)]
+        prompt = self._expand(example, counts, times, [look.video for look in looks])
+        visual = sum(plan.num_tokens for plan in plans)
+        text, spec = len(prompt.ids) - visual, self.spec
+        if visual + text > spec.context:
+            help_ = remedies(example.media, spec, looks, text)
+            check_context(visual, text, spec.llm.context, spec.rope_factor, help_)
+        return prompt
+
+    def _text_tokens(self, example: Example, times: Times, looks: Sequence[Settled]) -> int:
+        counts = [(0,) * _placeholders(*one) for one in zip(example.media, looks, strict=True)]
+        return len(self._expand(example, counts, times, [look.video for look in looks]).ids)
+
+    def _expand(
+        self, example: Example, counts: Sequence[Sequence[int]], times: Times, videos: Sequence[VideoSpec]
+    ) -> PromptPlan:
         if not example.turns:
             raise ValueError("expected at least one turn, got none")
-        turns = announce(example.turns, example.media) if times else example.turns
+        turns = announce(example.turns, example.media, times, videos) if times else example.turns
+        turns = spread(turns, [len(tokens) for tokens in counts])
         medium = PLACEHOLDER.join(self.spec.around)
         turns = [replace(turn, text=turn.text.replace(PLACEHOLDER, medium)) for turn in turns]
         rendered = self.template.render(turns, turns[-1].role == "user", example.opening)
         return expand(
             learn(rendered, self.template, self.mask),
-            num_tokens,
+            [count for tokens in counts for count in tokens],
             encode=self.encode,
             image_id=FILLER_ID if self.image_id is None else self.image_id,
             bos_id=self.bos_id,
             tokenization=self.spec.tokenization,
-            context=context,
             learned=self.learned,
         )
 
@@ -248,6 +290,14 @@ class Processor:
 
 def _frames(medium: Medium) -> Sequence[Frame]:
     return [medium] if isinstance(medium, Image) else list(medium.frames_FHWC)
+
+
+def _placeholders(medium: Medium, look: Settled) -> int:
+    return 1 if isinstance(medium, Image) or look.video.frames_as != "images" else len(medium.frames_FHWC)
+
+
+def _pooled_first(medium: Medium, look: Settled) -> bool:
+    return isinstance(medium, VideoClip) and look.video.pool_before_projector
 
 
 def _resamples(plan: VisualPlan) -> bool:

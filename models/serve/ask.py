@@ -3,7 +3,7 @@
 import string
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,9 +13,10 @@ from anyres.plan import VisualPlan
 from models.example import PLACEHOLDER, Example, Turn
 from models.generation import Stopped
 from models.lmm import LMM
-from models.looks import one_image
+from models.looks import MediumLook, plan_medium, settle
 from models.processor import Prepared, Processor
 from models.prompt.template import place_media
+from models.prompt.times import Times
 from models.serve.memory import Memory
 from models.serve.stream import TextStreamer
 from video.budget import rope_factor
@@ -34,12 +35,14 @@ class Look:
     """How media are looked at. grid, video, times: None for the model's own.
 
     times: tell when the frames of clips are. budget: the most tokens of a prompt; images share what the rest leaves.
+    media: how each medium is looked at where they differ, or nothing.
     """
 
     grid: GridSpec | None = None
     video: VideoSpec | None = None
-    times: bool | None = None
+    times: Times | None = None
     budget: int | None = None
+    media: tuple[MediumLook, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,17 +107,25 @@ class Session:
         """Return the settings that clips are read with."""
         return self.look.video or self.processor.spec.video
 
-    def ask(self, question: str, emit: Callable[[str], None] | None = None, media: Sequence["Medium"] = ()) -> Answer:
+    def ask(
+        self,
+        question: str,
+        emit: Callable[[str], None] | None = None,
+        media: Sequence["Medium"] = (),
+        looks: Sequence[MediumLook] = (),
+    ) -> Answer:
         """Return the model's answer; `emit` gets its text piece by piece while it is written.
 
-        media: shown with this question, in addition to those before; they stay. Raises ValueError when the prompt is
+        media: shown with this question, in addition to those before; they stay. looks: how each of them is looked at,
+        where they differ. Raises ValueError when the prompt is
         longer than the context or the budget: nothing is cut off, and the session stays as it was.
         """
         started = time.perf_counter()
         shown = (*self.media, *media)
+        look = with_looks(self.look, len(self.media), looks or (MediumLook(),) * len(media))
         text = with_media(question, len(media) if self.turns else len(shown))
         turns = (*self.turns, Turn(role="user", text=text))
-        prepared = self._prepare(Example(id="question", media=shown, turns=turns))
+        prepared = self._prepare(Example(id="question", media=shown, turns=turns), look)
         length = len(prepared.prompt.ids)
         limit = min(self.max_new_tokens, self.processor.spec.context - length)
         if limit < 1:
@@ -135,7 +146,7 @@ class Session:
             cache=known.cache,
         )[0]
         self.memory = known.after(prepared, batch, ids_L)
-        self.media = shown
+        self.media, self.look = shown, look
         answer = self.processor.decode(ids_L, self.stop)
         if self.history:
             self.turns = [*turns, Turn(role="assistant", text=answer)]
@@ -151,15 +162,16 @@ class Session:
             unknown_words=unknown_words(self.processor, question),
         )
 
-    def _prepare(self, example: Example) -> Prepared:
+    def _prepare(self, example: Example, look: Look) -> Prepared:
         """Return the question prepared; media that were prepared before are not planned and rendered again."""
-        before, budget = self.memory.prepared, self.look.budget
+        before, budget = self.memory.prepared, look.budget
         if before is not None and len(before.plans) == len(example.media):
             again = self.processor.reprompt(before, example)
             if budget is None or len(again.prompt.ids) <= budget:
                 return again
-        look = self.look
-        return self.processor.prepare(example, grid=look.grid, video=look.video, times=look.times, budget=budget)
+        return self.processor.prepare(
+            example, grid=look.grid, video=look.video, times=look.times, budget=budget, looks=look.media
+        )
 
     def _stopped(self) -> Stopped | None:
         stopped, watch = self.processor.stopper(self.stop), self.watch
@@ -188,8 +200,15 @@ def with_media(question: str, num_media: int) -> str:
 
 def plans(processor: Processor, media: Sequence["Medium"], look: Look) -> tuple[VisualPlan, ...]:
     """Return the plan of every medium; no weights are needed."""
-    alone = one_image(media)
-    return tuple(processor.plan(medium, grid=look.grid, video=look.video, alone=alone) for medium in media)
+    settled = settle(media, processor.spec, look.grid, look.video, look.media)
+    return tuple(plan_medium(medium, processor.spec, one) for medium, one in zip(media, settled, strict=True))
+
+
+def with_looks(look: Look, known: int, more: Sequence[MediumLook]) -> Look:
+    """Return a look at `known` media and further ones, each with its own."""
+    if not look.media and all(one == MediumLook() for one in more):
+        return look
+    return replace(look, media=(*(look.media or (MediumLook(),) * known), *more))
 
 
 def needed_factor(
@@ -205,7 +224,8 @@ def needed_factor(
     text = spec.llm.context // QUESTION_SHARE
     if question is not None:
         turn = Turn(role="user", text=with_media(question, len(media)))
-        text = processor.text_tokens(Example(id="question", media=tuple(media), turns=(turn,)), look.times)
+        example = Example(id="question", media=tuple(media), turns=(turn,))
+        text = processor.text_tokens(example, look.times, grid=look.grid, video=look.video, looks=look.media)
     need = visual + text if look.budget is None else min(visual + text, look.budget)
     answer = min(max_new_tokens, spec.llm.context // ANSWER_SHARE)
     return max(spec.rope_factor, rope_factor(need + answer, spec.llm.context))
