@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy import ndarray
 
+from anyres.limits import LIMITS, MediaLimits
 from video.clip import ClipMeta, VideoClip
 from video.errors import MediaError
 from video.packets import PacketIndex
-from video.pyav_reader import assemble, checked_indices
 
 CONTAINERS = ("mov", "matroska")
 CODECS = ("h264", "mpeg4", "mjpeg", "vp8", "vp9")
@@ -52,26 +52,27 @@ class DecordReader:
 
     name = "decord"
 
-    def __init__(self, index: PacketIndex) -> None:
+    def __init__(self, index: PacketIndex, limits: MediaLimits = LIMITS) -> None:
         reason = why_not_exact(index)
         if reason is not None:
             detail = f"decord is not exact for such files ({reason}); use pyav or auto"
             raise MediaError(index.path, "not_exact", detail)
         self.index = index
+        self.timeline = index.timeline(limits)
 
     @property
     def meta(self) -> ClipMeta:
         """Return the clip's header."""
-        return self.index.meta
+        return self.timeline.meta
 
     def read(self, indices: Sequence[int]) -> VideoClip:
         """Return the frames of `indices` (any order, repeats allowed), upright, with their times.
 
         Raises MediaError when decord is missing, fails, or disagrees with the packet index on count, times or size.
         """
-        wanted = checked_indices(indices, self.index)
+        wanted = self.timeline.checked(indices)
         unique = sorted(set(wanted))
-        return assemble(self.index, wanted, unique, self._decode(unique), self.name)
+        return self.timeline.assemble(wanted, unique, self._decode(unique), self.name)
 
     def _decode(self, unique: list[int]) -> ndarray:
         # imported here: it loads a second FFmpeg, which only its users should pay for

@@ -3,29 +3,24 @@
 Packets are read, not decoded, except for the first frame: its rotation is nowhere else.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from anyres.geometry import HW
-from video.clip import ClipMeta
+from anyres.limits import LIMITS, MediaLimits
+from video.clip import ClipMeta, Flag
+from video.container import opened, quarter_turns, video_streams
 from video.errors import MediaError
 from video.matroska import missing_bytes
+from video.timeline import Timeline
 
-# demuxers that read one file and nothing beside it: playlists, network descriptions and device inputs are not here
-FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,ogg,asf,h264,hevc,m4v,mpegvideo,ivf,gif,mjpeg,mxf,nut,wtv,rm,vob,dv"
-OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-
-# failures are raised below; FFmpeg need not print them as well
-av.logging.set_level(av.logging.PANIC)
+# by how much a header's duration may miss that of the frames before it counts as wrong
+DURATION_S, DURATION_PART = 0.5, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +31,7 @@ class PacketIndex:
     key_pts: times at which decoding can start. closed_gops: no frame refers across such a point. complete_start: the
     first packet is such a point. header_frames: what the header promises, 0 if nothing. num_streams: video streams
     without cover pictures. size: of the first frame, turned upright by `quarter_turns` (counter-clockwise).
+    pixel_aspect: width of a pixel by its height; frames are returned as they are stored. flags: see VideoClip.
     """
 
     path: Path
@@ -56,6 +52,8 @@ class PacketIndex:
     average_rate: Fraction | None
     size: HW
     quarter_turns: int
+    pixel_aspect: Fraction
+    flags: tuple[Flag, ...]
 
     @property
     def meta(self) -> ClipMeta:
@@ -73,37 +71,15 @@ class PacketIndex:
             return float((self.pts_F[frame] - self.pts_F[0]) * self.time_base)
         return frame / self.meta.fps
 
-
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a local file and its first video stream that is no cover picture; one decoder thread.
-
-    Raises MediaError where the file is no container that is read here, holds no video, or fails while it is read.
-    """
-    try:
-        # no decoder takes an absolute path for a protocol, whatever colons it has
-        container = av.open(str(path.absolute()), options=OPTIONS)
-    except (av.FFmpegError, UnicodeError) as error:
-        raise MediaError(path, "not_media", f"no video container that is read here ({error_text(error)})") from error
-    with container:
-        streams = video_streams(container)
-        if not streams:
-            raise MediaError(path, "no_video", f"holds no video stream ({container.format.name})")
-        streams[0].codec_context.thread_count = 1
-        try:
-            yield container, streams[0]
-        except av.FFmpegError as error:
-            raise MediaError(path, "damaged", f"reading failed: {error_text(error)}") from error
-
-
-def video_streams(container: InputContainer) -> list[VideoStream]:
-    """Return the video streams that are not attached pictures."""
-    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-
-
-def error_text(error: Exception) -> str:
-    """Return FFmpeg's words for an error, without the path."""
-    return str(error.strerror) if isinstance(error, av.FFmpegError) else str(error)
+    def timeline(self, limits: MediaLimits = LIMITS) -> Timeline:
+        """Return what readers need of it."""
+        if self.pts_F:
+            step, first = float(self.time_base), self.pts_F[0]
+            times = tuple((pts - first) * step for pts in self.pts_F)
+        else:
+            fps = self.meta.fps
+            times = tuple(frame / fps for frame in range(self.num_frames))
+        return Timeline(path=str(self.path), meta=self.meta, times_s=times, flags=self.flags, limits=limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,32 +88,37 @@ class _Packet:
     duration: int
     key: bool
     shown: bool
+    corrupt: bool
 
 
-def index_packets(path: Path) -> PacketIndex:
-    """Return the index of a file; MediaError if it has no video, no frame, or less than its header promises."""
+def index_packets(path: Path, partial: bool = False) -> PacketIndex:
+    """Return the index of a file; MediaError if it has no video, no frame, or less than its header promises.
+
+    partial: index what there is of a file that was cut off, and flag it, instead of refusing it.
+    """
     with opened(path) as (container, stream):
-        if stream.codec_context is None:
-            raise MediaError(path, "unsupported", "no decoder for its video codec")
         packets, first = _scan(path, container, stream)
-        _check_whole(path, container, stream, packets)
-        return _build(path, container, stream, packets, first)
+        missing = _missing(path, container, stream, packets)
+        if missing is not None and not partial:
+            raise missing
+        return _build(path, container, stream, packets, first, missing)
 
 
-def _check_whole(path: Path, container: InputContainer, stream: VideoStream, packets: list[_Packet]) -> None:
-    """Raise MediaError where the file holds less than it says, or frames that nothing can decode."""
+def _missing(path: Path, container: InputContainer, stream: VideoStream, packets: list[_Packet]) -> MediaError | None:
+    """Return what is wrong where the file holds less than it says, or frames that nothing can decode."""
     missing = missing_bytes(path) if "matroska" in container.format.name else 0
     if missing:
-        raise MediaError(path, "truncated", f"cut off: its header says {missing} bytes more than the file holds")
+        return MediaError(path, "truncated", f"cut off: its header says {missing} bytes more than the file holds")
     if "mp4" not in container.format.name:
-        return
+        return None
     promised = len(stream.index_entries)
     if len(packets) < promised:
         detail = f"cut off: its header lists {promised} frames, the file holds {len(packets)}"
-        raise MediaError(path, "truncated", detail)
+        return MediaError(path, "truncated", detail)
     start = next(i for i, packet in enumerate(packets) if packet.key)
     if start:
-        raise MediaError(path, "damaged", f"its first {start} frames do not decode: no keyframe before them")
+        return MediaError(path, "damaged", f"its first {start} frames do not decode: no keyframe before them")
+    return None
 
 
 def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[list[_Packet], VideoFrame]:
@@ -148,8 +129,13 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[l
     for packet in container.demux(stream):
         started = started or packet.is_keyframe
         if packet.size:
-            shown = not packet.is_discard
-            entry = _Packet(pts=packet.pts, duration=packet.duration or 0, key=packet.is_keyframe, shown=shown)
+            entry = _Packet(
+                pts=packet.pts,
+                duration=packet.duration or 0,
+                key=packet.is_keyframe,
+                shown=not packet.is_discard,
+                corrupt=packet.is_corrupt,
+            )
             packets.append(entry)
         if started and first is None:
             first = next(iter(packet.decode()), None)
@@ -161,10 +147,18 @@ def _scan(path: Path, container: InputContainer, stream: VideoStream) -> tuple[l
 
 
 def _build(
-    path: Path, container: InputContainer, stream: VideoStream, packets: list[_Packet], first: VideoFrame
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    packets: list[_Packet],
+    first: VideoFrame,
+    missing: MediaError | None,
 ) -> PacketIndex:
     start = next(i for i, packet in enumerate(packets) if packet.key)
     decodable = packets[start:]
+    if missing is not None and decodable[-1].corrupt and len(decodable) > 1:
+        # the last one was cut in two
+        decodable.pop()
     # frames shown before the first starting point refer to packets that the file does not hold
     origin = decodable[0].pts
     shown = [p for p in decodable if p.shown and (start == 0 or p.pts is None or origin is None or p.pts >= origin)]
@@ -177,6 +171,12 @@ def _build(
     keys = sorted({p.pts for p in decodable if p.key and p.pts is not None})
     turns = quarter_turns(path, first)
     stored = HW(first.height, first.width)
+    duration = _duration(shown, times if identified else [])
+    flags: dict[Flag, bool] = {
+        "corrupt": start > 0 or any(packet.corrupt for packet in packets),
+        "count": missing is not None or stream.frames not in (0, len(packets)),
+        "time": not identified or _wrong_duration(container, stream, times, duration),
+    }
     return PacketIndex(
         path=path,
         stream=stream.index,
@@ -192,18 +192,13 @@ def _build(
         closed_gops=_closed(decodable),
         complete_start=start == 0 and all(p.shown for p in packets),
         header_frames=stream.frames,
-        duration=_duration(shown, times if identified else []),
+        duration=duration,
         average_rate=stream.average_rate,
         size=stored.transposed if turns % 2 else stored,
         quarter_turns=turns,
+        pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
+        flags=tuple(flag for flag, raised in flags.items() if raised),
     )
-
-
-def quarter_turns(path: Path, frame: VideoFrame) -> int:
-    """Return how many quarter turns counter-clockwise bring a decoded frame upright, 0 to 3."""
-    if frame.rotation % 90:
-        raise MediaError(path, "unsupported", f"is to be shown turned by {frame.rotation} degrees")
-    return frame.rotation // 90 % 4
 
 
 def _closed(packets: list[_Packet]) -> bool:
@@ -225,3 +220,17 @@ def _duration(shown: list[_Packet], times: list[int]) -> int:
     if last <= 0:
         last = round((times[-1] - times[0]) / (len(times) - 1)) if len(times) > 1 else 1
     return max(1, times[-1] - times[0] + last)
+
+
+def _wrong_duration(container: InputContainer, stream: VideoStream, times: list[int], duration: int) -> bool:
+    """Tell whether the header promises a duration that is not that of the frames."""
+    shown_s = float(duration * stream.time_base)
+    if stream.duration is not None:
+        promised_s = [float(stream.duration * stream.time_base)]
+    elif container.duration is not None and len(container.streams) == 1:
+        # some containers count from 0, not from the first frame
+        promised_s = [container.duration / 1e6, container.duration / 1e6 - float(times[0] * stream.time_base)]
+    else:
+        return False
+    allowed_s = max(DURATION_S, DURATION_PART * shown_s)
+    return all(abs(promised - shown_s) > allowed_s for promised in promised_s)

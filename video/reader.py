@@ -1,28 +1,34 @@
-"""Open a local video file and read frames by index, exactly.
+"""Open a clip and read frames by index or time, exactly: a video file, an animated picture, a folder or an array.
 
-"auto" takes decord where its frames are exact and PyAV elsewhere; the clip says which one it was, and why.
+"auto" takes PyAV, which is exact for every file that can be indexed, and PIL for animated pictures. The other backends
+are exact for some files, refuse the rest, and stand in where PyAV dies in a worker (video/worker.py).
 """
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from anyres.limits import LIMITS, MediaLimits
 from video.clip import ClipMeta, VideoClip, VideoSpec
 from video.errors import MediaError
 from video.local import local_file
 from video.sampling import sample
+from video.timeline import Timeline
 
 if TYPE_CHECKING:
-    from video.packets import PacketIndex
+    from numpy import ndarray
 
-Backend = Literal["auto", "decord", "pyav"]
+Backend = Literal["auto", "pyav", "torchcodec", "decord"]
 Path = str | os.PathLike[str]
+BACKENDS = ("pyav", "torchcodec", "decord")
 
 
 class FrameReader(Protocol):
-    """A clip that can be read; nothing stays open between calls."""
+    """A clip that can be read; nothing stays open between calls, and it belongs to the process that opened it."""
 
     name: str
+    timeline: Timeline
 
     @property
     def meta(self) -> ClipMeta:
@@ -34,67 +40,97 @@ class FrameReader(Protocol):
         ...
 
 
-def open_clip_reader(path: Path, backend: Backend = "auto") -> FrameReader:
-    """Return a reader of a local video file. Its packets are indexed now; frames are decoded by `read`.
+def open_clip_reader(
+    source: "Path | ndarray",
+    backend: Backend = "auto",
+    *,
+    fps: float | None = None,
+    partial: bool = False,
+    limits: MediaLimits = LIMITS,
+) -> FrameReader:
+    """Return a reader of a local video file, an animated picture, a folder of frames, or an array [F, H, W, 3].
 
-    Raises MediaError for anything that is not a whole local video file, and for backend="decord" where its frames
-    would not be exact.
+    A file's packets are indexed now; frames are decoded by `read`. fps: frames per second of a folder or an array,
+    which do not tell. partial: read what there is of a file that was cut off, flagged "count", instead of refusing it.
+
+    Raises MediaError for anything that is not a whole clip, and for a backend whose frames would not be exact.
     """
+    if backend not in ("auto", *BACKENDS):
+        raise ValueError(f"backend: expected 'auto', {', '.join(map(repr, BACKENDS))}, got {backend!r}")
+    if fps is not None:
+        return _of_frames(source, fps, limits)
+    if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
+        raise ValueError(f"fps: expected frames per second for a {type(source).__name__}, which does not tell")
+    return _of_file(source, backend, partial, limits)
+
+
+def _of_frames(source: "Path | ndarray", fps: float, limits: MediaLimits) -> FrameReader:
+    from video.array_reader import ArrayReader
+    from video.folder_reader import FolderReader
+
+    if isinstance(source, str | os.PathLike):
+        return FolderReader(source, fps, limits)
+    return ArrayReader(source, fps, limits)
+
+
+def _of_file(source: Path, backend: Backend, partial: bool, limits: MediaLimits) -> FrameReader:
     # decoders are imported on first use: planning without a clip needs none
-    from video.decord_reader import DecordReader
+    file = local_file(source)
+    if limits.clip_bytes is not None and file.stat().st_size > limits.clip_bytes:
+        found = f"a file of {file.stat().st_size} bytes, more than {limits.clip_bytes}"
+        raise MediaError(file, "limit", found)
+    from video.picture_reader import PictureReader, is_picture
+
+    if is_picture(file):
+        if backend != "auto":
+            found = f"{backend} does not compose the frames of animated pictures"
+            raise MediaError(file, "not_exact", found)
+        return PictureReader(file, limits)
     from video.packets import index_packets
+
+    index = index_packets(file, partial)
+    if backend == "torchcodec":
+        from video.torchcodec_reader import TorchCodecReader
+
+        return TorchCodecReader(index, limits)
+    if backend == "decord":
+        from video.decord_reader import DecordReader
+
+        return DecordReader(index, limits)
     from video.pyav_reader import PyAvReader
 
-    index = index_packets(local_file(path))
-    if backend == "pyav":
-        return PyAvReader(index)
-    if backend == "decord":
-        return DecordReader(index)
-    if backend == "auto":
-        return AutoReader(index)
-    raise ValueError(f"backend: expected 'auto', 'decord' or 'pyav', got {backend!r}")
+    return PyAvReader(index, limits)
 
 
 def clip_meta(path: Path) -> ClipMeta:
-    """Return frame count, rate, size (rotation applied) and duration of a local video file, from its packets."""
-    from video.packets import index_packets
-
-    return index_packets(local_file(path)).meta
+    """Return frame count, rate, size (rotation applied) and duration of a clip, from its packets."""
+    return open_clip_reader(path).meta
 
 
-def load_clip(path: Path, video: VideoSpec, backend: Backend = "auto") -> VideoClip:
-    """Return the frames of a local video file that a spec asks for."""
-    reader = open_clip_reader(path, backend)
-    return reader.read(sample(reader.meta, video))
+def load_clip(
+    source: "Path | ndarray",
+    video: VideoSpec,
+    backend: Backend = "auto",
+    span: tuple[float, float] | None = None,
+    *,
+    fps: float | None = None,
+    partial: bool = False,
+    limits: MediaLimits = LIMITS,
+) -> VideoClip:
+    """Return the frames of a clip that a spec asks for. fps, partial and limits: see open_clip_reader.
+
+    span: the part between two times in seconds, as if it had been cut out: frames are chosen inside it, times and the
+    clip's header count from its start; `indices` still number the frames of the source.
+    """
+    reader = open_clip_reader(source, backend, fps=fps, partial=partial, limits=limits)
+    if span is None:
+        return reader.read(sample(reader.meta, video))
+    first, _ = reader.timeline.inside(span)
+    meta = reader.timeline.cut(span)
+    clip = reader.read([first + frame for frame in sample(meta, video)])
+    return replace(clip, times_F=(clip.times_F - span[0]).clip(min=0.0), meta=meta)
 
 
-class AutoReader:
-    """decord where it is exact, else PyAV; a fallback is recorded in VideoClip.reader."""
-
-    name = "auto"
-
-    def __init__(self, index: "PacketIndex") -> None:
-        self.index = index
-
-    @property
-    def meta(self) -> ClipMeta:
-        """Return the clip's header."""
-        return self.index.meta
-
-    def read(self, indices: Sequence[int]) -> VideoClip:
-        """Return frames by index; VideoClip.reader is "decord", or "pyav (...)" with the reason in brackets."""
-        from dataclasses import replace
-
-        from video.decord_reader import DecordReader, why_not_exact
-        from video.pyav_reader import PyAvReader
-
-        reason = why_not_exact(self.index)
-        if reason is None:
-            try:
-                return DecordReader(self.index).read(indices)
-            except MediaError as error:
-                note = f"decord failed: {error.detail}"
-        else:
-            note = f"decord is not exact here: {reason}"
-        clip = PyAvReader(self.index).read(indices)
-        return replace(clip, reader=f"pyav ({note})")
+def read_at(reader: FrameReader, times_s: Sequence[float]) -> VideoClip:
+    """Return the frames on screen at times in seconds; their own times, at or before those, are in the result."""
+    return reader.read([reader.timeline.frame_at(time) for time in times_s])

@@ -1,0 +1,1 @@
+"""Measurements of the readers: hostile files, leaks, forks."""
