@@ -4,7 +4,7 @@ The flat place of a source token is SRC + (a share that its row decides) + (a sh
 and columns are worked out once per segment, and tokens only add.
 
 Legend: S segments, C columns of the table, A rows (or columns) of all segments' outputs, T packed tokens, U those that
-are resampled or copied, V means of blocks, Z largest of blocks, B tokens of the largest block, X taps.
+are resampled or copied, V means of blocks, Z largest of blocks, B tokens of the largest block, X taps, G pieces.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from kernels.pack.columns import END_CODES, REDUCE_CODES, Column
-from kernels.pack.maps import GatherMap, taps_of
+from kernels.pack.maps import MADE_BY, GatherMap, taps_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,18 +46,17 @@ def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
     row_U, col_U = rows.start_S[segment_U] + y_T[token_U], cols.start_S[segment_U] + x_T[token_U]
     src_U = column[Column.SRC][segment_U]
     counts_T = np.zeros(len(segment_of_T), dtype=np.int64)
-    copied_T = np.empty(0, dtype=np.int32)
+    copied_T = np.zeros(len(segment_of_T), dtype=np.int32)
+    copied_T[token_U] = src_U + rows.low_A[row_U] + cols.low_A[col_U]
     if resized_S.any():
         index_U4, weight_U4 = _four_taps(rows, cols, row_U, col_U, src_U)
         used_U4 = weight_U4 != 0
         counts_T[token_U] = used_U4.sum(1)
         index_X, weight_X = index_U4[used_U4], weight_U4[used_U4]
     else:
-        index_X = src_U + rows.low_A[row_U] + cols.low_A[col_U]
+        index_X = copied_T[token_U]
         weight_X = np.ones(len(index_X), dtype=np.float32)
         counts_T[token_U] = 1
-        copied_T = np.zeros(len(segment_of_T), dtype=np.int32)
-        copied_T[token_U] = index_X
     if len(token_V):
         index_VB, inside_VB = _blocks(column, segment_of_T[token_V], y_T[token_V], x_T[token_V])
         counts_V = inside_VB.sum(1)
@@ -71,6 +70,7 @@ def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
     return GatherMap(
         taps=taps_of(counts_T, index_X, weight_X),
         copied_T=torch.from_numpy(copied_T),
+        pieces_G3=torch.from_numpy(_pieces(column, resized_S, len(segment_of_T))),
         end_row_E=torch.from_numpy(end_row_E),
         end_vec_E=torch.from_numpy(end_vec_E.astype(np.int64)),
         peak_row_Z=torch.from_numpy(token_Z),
@@ -90,6 +90,16 @@ def axis_taps(place: np.ndarray, size: np.ndarray, out: np.ndarray) -> tuple[np.
     low = np.minimum(source.astype(np.int32), size - 1)
     part = np.clip(source - low.astype(np.float32), np.float32(0), np.float32(1))
     return low, np.minimum(low + 1, size - 1), part
+
+
+def _pieces(column: dict[Column, np.ndarray], resized_S: np.ndarray, num_tokens: int) -> np.ndarray:
+    """Return (first token, token behind the last, how) int64 [G, 3]: segments in a row that are made alike."""
+    largest_S = resized_S & (column[Column.REDUCE] == REDUCE_CODES["max"])
+    how_S = np.select([largest_S, resized_S], [MADE_BY["largest"], MADE_BY["weights"]], MADE_BY["copy"])
+    first_G = np.flatnonzero(np.diff(how_S, prepend=-1))
+    start_G = column[Column.DST][first_G].astype(np.int64)
+    stop_G = np.append(start_G[1:], num_tokens)[: len(start_G)]
+    return np.stack([start_G, stop_G, how_S[first_G]], axis=1)
 
 
 def _by_reduction(

@@ -17,8 +17,12 @@ forward kernel leaves the winner's place in its block, the first of equal ones, 
 No atomics: the order of every sum is fixed. Sums are in float32, offsets in int64. What a batch does not use is left
 out when the kernel is compiled.
 
-Legend: M source tokens, D width, K end vectors, T packed tokens, S segments, C columns, R rows of a map, X taps, Y
-tokens in blocks of which the largest is taken.
+Packed tokens may be written straight into the language model's inputs: a visual index names the packed token of each
+row, and rows of text get their word's vector in the same launch, or stay as they are. The gradients then read the rows
+of each packed token.
+
+Legend: M source tokens, D width, K end vectors, T packed tokens, S segments, C columns, R rows of the output, V words,
+X taps, Y tokens in blocks of which the largest is taken.
 """
 
 import triton
@@ -42,14 +46,18 @@ def _source(first, cols, tok, y, x):
     return first.to(tl.int64) + (tile.to(tl.int64) * tok + y % tok) * tok + x % tok
 
 
-@triton.jit(do_not_specialize=["num_tokens"])
+@triton.jit(do_not_specialize=["num_rows", "num_tokens"])
 def pack_forward_kernel(
     features_ptr,  # [M, D]
     ends_ptr,  # [K, D]
     segments_ptr,  # int32 [S, 14], columns of kernels.pack.columns
     segment_of_ptr,  # int32 [T]
-    out_ptr,  # [T, D]
+    out_ptr,  # [R, D]
     winners_ptr,  # uint8 [T, D] where WINNERS, else unused
+    visual_ptr,  # int64 [R] where PLACED: the packed token of each row, -1 for text; else unused and R = T
+    words_ptr,  # [V, D] and
+    ids_ptr,  # int64 [R] where WORDS, else unused
+    num_rows,
     num_tokens,
     D: tl.constexpr,
     ROWS: tl.constexpr,
@@ -57,10 +65,22 @@ def pack_forward_kernel(
     BLOCKS: tl.constexpr,
     PEAKS: tl.constexpr,
     WINNERS: tl.constexpr,
+    PLACED: tl.constexpr,
+    WORDS: tl.constexpr,
 ):
-    """Write ROWS packed tokens, BLOCK channels of each. BLOCKS, PEAKS: any mean or largest, any largest, of blocks."""
-    t = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    live = t < num_tokens
+    """Write ROWS rows, BLOCK channels of each; rows of text get their word's vector where WORDS, else stay as they are.
+
+    BLOCKS, PEAKS: any mean or largest, any largest, of blocks.
+    """
+    r = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    t = r
+    live = r < num_rows
+    if PLACED:
+        visual = tl.load(visual_ptr + r, mask=live, other=-1)
+        is_text = live & (visual < 0)
+        is_wrong = visual >= num_tokens
+        live = live & ~is_text & ~is_wrong
+        t = tl.where(live, visual, 0).to(tl.int32)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = (channel < D)[None, :]
     row = segments_ptr + tl.load(segment_of_ptr + t, mask=live, other=0) * 14
@@ -102,7 +122,6 @@ def pack_forward_kernel(
             tap = tl.load(features_ptr + offset, mask=used[:, None] & inside, other=0.0)
             total += weight[:, None] * tap.to(tl.float32)
         value = tl.where(resized[:, None], total.to(value.dtype), value)
-    out_offset = t.to(tl.int64)[:, None] * D + channel[None, :]
     if BLOCKS:
         high = crop_h // tl.maximum(out_h, 1)
         wide = tl.maximum(crop_w // tl.maximum(out_w, 1), 1)
@@ -128,13 +147,42 @@ def pack_forward_kernel(
         value = tl.where(pooled[:, None], total.to(value.dtype), value)
         if WINNERS:
             kept = (pooled & (reduce == 2))[:, None] & inside
-            tl.store(winners_ptr + out_offset, winner.to(tl.uint8), mask=kept)
+            winner_offset = t.to(tl.int64)[:, None] * D + channel[None, :]
+            tl.store(winners_ptr + winner_offset, winner.to(tl.uint8), mask=kept)
+    if WORDS:
+        word_offset = tl.load(ids_ptr + r, mask=is_text, other=0)[:, None] * D + channel[None, :]
+        word = tl.load(words_ptr + word_offset, mask=is_text[:, None] & inside, other=0.0)
+        value = tl.where(is_text[:, None], word, value)
+        live = live | is_text
+    if PLACED:
+        # an index that names no packed token shows
+        value = tl.where(is_wrong[:, None], float("nan"), value).to(value.dtype)
+        live = live | is_wrong
+    out_offset = r.to(tl.int64)[:, None] * D + channel[None, :]
     tl.store(out_ptr + out_offset, value, mask=live[:, None] & inside)
+
+
+@triton.jit
+def _grad_of_tokens(grad_ptr, row_ptr, place_ptr, token, used, channel, inside, D: tl.constexpr, PLACED: tl.constexpr):
+    """Return the gradient of packed tokens in float32: of row token, or where PLACED the sum over the token's rows."""
+    if PLACED:
+        start = tl.load(place_ptr + token, mask=used, other=0)
+        count = tl.load(place_ptr + token + 1, mask=used, other=0) - start
+        total = tl.zeros([token.shape[0], channel.shape[0]], tl.float32)
+        for place in range(tl.max(count, axis=0)):
+            here = used & (place < count)
+            row = tl.load(row_ptr + start + place, mask=here, other=0)
+            offset = row.to(tl.int64)[:, None] * D + channel[None, :]
+            total += tl.load(grad_ptr + offset, mask=here[:, None] & inside, other=0.0).to(tl.float32)
+    else:
+        offset = token.to(tl.int64)[:, None] * D + channel[None, :]
+        total = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0).to(tl.float32)
+    return total
 
 
 @triton.jit(do_not_specialize=["num_source"])
 def pack_grad_features_kernel(
-    grad_ptr,  # [T, D]
+    grad_ptr,  # [R, D]
     ptr_ptr,  # int32 [M + 1]
     index_ptr,  # int32 [X]
     weight_ptr,  # float32 [X]
@@ -142,12 +190,15 @@ def pack_grad_features_kernel(
     peak_index_ptr,  # int32 [Y]
     peak_place_ptr,  # int32 [Y]
     winners_ptr,  # uint8 [T, D]
+    row_ptr,  # int32 [R] and
+    place_ptr,  # int32 [T + 1] where PLACED: the rows of each packed token; else unused and R = T
     out_ptr,  # [M, D]
     num_source,
     D: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     WINNERS: tl.constexpr,
+    PLACED: tl.constexpr,
 ):
     """Write the gradient of ROWS source tokens, BLOCK channels of each."""
     m = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -160,21 +211,20 @@ def pack_grad_features_kernel(
     for tap in range(tl.max(count, axis=0)):
         used = tap < count
         weight = tl.load(weight_ptr + start + tap, mask=used, other=0.0)
-        token = tl.load(index_ptr + start + tap, mask=used, other=0).to(tl.int64)
-        offset = token[:, None] * D + channel[None, :]
-        grad = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0)
-        total += weight[:, None] * grad.to(tl.float32)
+        token = tl.load(index_ptr + start + tap, mask=used, other=0)
+        grad = _grad_of_tokens(grad_ptr, row_ptr, place_ptr, token, used, channel, inside, D, PLACED)
+        total += weight[:, None] * grad
     if WINNERS:
         start = tl.load(peak_ptr_ptr + m, mask=live, other=0)
         count = tl.load(peak_ptr_ptr + m + 1, mask=live, other=0) - start
         for tap in range(tl.max(count, axis=0)):
             used = tap < count
             place = tl.load(peak_place_ptr + start + tap, mask=used, other=0)
-            token = tl.load(peak_index_ptr + start + tap, mask=used, other=0).to(tl.int64)
-            offset = token[:, None] * D + channel[None, :]
+            token = tl.load(peak_index_ptr + start + tap, mask=used, other=0)
+            offset = token.to(tl.int64)[:, None] * D + channel[None, :]
             winner = tl.load(winners_ptr + offset, mask=used[:, None] & inside, other=0)
-            grad = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0)
-            total += tl.where(winner.to(tl.int32) == place[:, None], grad.to(tl.float32), 0.0)
+            grad = _grad_of_tokens(grad_ptr, row_ptr, place_ptr, token, used, channel, inside, D, PLACED)
+            total += tl.where(winner.to(tl.int32) == place[:, None], grad, 0.0)
     value = total.to(out_ptr.dtype.element_ty)
     out_offset = m.to(tl.int64)[:, None] * D + channel[None, :]
     tl.store(out_ptr + out_offset, value, mask=live[:, None] & inside)
@@ -182,26 +232,28 @@ def pack_grad_features_kernel(
 
 @triton.jit(do_not_specialize=["num_ends"])
 def pack_grad_ends_kernel(
-    grad_ptr,  # [T, D]
+    grad_ptr,  # [R, D]
     end_ptr_ptr,  # int32 [K + 1]
     end_row_ptr,  # int32 [E]
+    row_ptr,  # int32 [R] and
+    place_ptr,  # int32 [T + 1] where PLACED, else unused and R = T
     out_ptr,  # float32 [SPLITS, K, D]
     num_ends,
     D: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     SPLITS: tl.constexpr,
+    PLACED: tl.constexpr,
 ):
     """Write one split's share of the gradient of one end vector, BLOCK channels of it."""
     channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = (channel < D)[None, :]
     vector, split = tl.program_id(1), tl.program_id(2)
     start, stop = tl.load(end_ptr_ptr + vector), tl.load(end_ptr_ptr + vector + 1)
     total = tl.zeros([ROWS, BLOCK], tl.float32)
     for base in range(start + split * ROWS, stop, SPLITS * ROWS):
         place = base + tl.arange(0, ROWS)
-        token = tl.load(end_row_ptr + place, mask=place < stop, other=0).to(tl.int64)
-        mask = (place < stop)[:, None] & (channel < D)[None, :]
-        offset = token[:, None] * D + channel[None, :]
-        total += tl.load(grad_ptr + offset, mask=mask, other=0.0).to(tl.float32)
+        token = tl.load(end_row_ptr + place, mask=place < stop, other=0)
+        total += _grad_of_tokens(grad_ptr, row_ptr, place_ptr, token, place < stop, channel, inside, D, PLACED)
     out_offset = (split * num_ends + vector).to(tl.int64) * D + channel
     tl.store(out_ptr + out_offset, tl.sum(total, axis=0), mask=channel < D)

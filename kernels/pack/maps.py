@@ -2,7 +2,7 @@
 
 Legend: N tiles, P tokens per tile, T packed tokens, M = N * P source tokens, X taps (nonzero weights) of a map, R rows
 of a map, E packed tokens that are end vectors, K end vectors, Z packed tokens that are the largest
-of a block, B tokens of the largest such block, Y tokens in all of them.
+of a block, B tokens of the largest such block, Y tokens in all of them, G pieces.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from kernels.pack.move import moved
+
+# how the tokens of a piece are made on a CPU: rows copied, rows weighted and added, largest of blocks
+MADE_BY = {"copy": 0, "weights": 1, "largest": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,13 +31,11 @@ class Taps:
     index_X: Tensor
     weight_X: Tensor
 
-    def to(self, device: torch.device | str) -> "Taps":
-        """Return the matrix on a device."""
-        return Taps(
-            ptr_R1=self.ptr_R1.to(device, non_blocking=True),
-            index_X=self.index_X.to(device, non_blocking=True),
-            weight_X=self.weight_X.to(device, non_blocking=True),
-        )
+    def rows(self, start: int, stop: int) -> "Taps":
+        """Return the matrix of the rows from start to stop - 1, on the host."""
+        ptr_R1 = self.ptr_R1[start : stop + 1]
+        low, high = int(ptr_R1[0]), int(ptr_R1[-1])
+        return Taps(ptr_R1=ptr_R1 - low, index_X=self.index_X[low:high], weight_X=self.weight_X[low:high])
 
     def weighted_in(self, dtype: torch.dtype) -> "Taps":
         """Return the same matrix with weights of a dtype.
@@ -57,7 +60,8 @@ class GatherMap:
     """What makes each packed token, on the host.
 
     taps: T rows over the M source tokens, empty for end vectors and the largest of blocks. copied_T: int32 [T], the
-    source of each token (0 for end vectors) when all are copies; empty when any is resampled or pooled. end_row_E,
+    source of each token that is a copy; some source or 0 for others. pieces_G3: int64, (first token, token behind the
+    last, how: of MADE_BY), all tokens in order; the end vectors among them are written afterwards. end_row_E,
     end_vec_E: int64, the packed tokens that are end vectors and which vector each is. peak_row_Z: int64, the packed
     tokens that are the largest of a block. peaks_ZB: int32, the source tokens of each block, row by row; -1 behind
     those of a smaller block.
@@ -65,6 +69,7 @@ class GatherMap:
 
     taps: Taps
     copied_T: Tensor
+    pieces_G3: Tensor
     end_row_E: Tensor
     end_vec_E: Tensor
     peak_row_Z: Tensor
@@ -73,15 +78,16 @@ class GatherMap:
     def tensors(self) -> list[Tensor]:
         """Return the map's tensors, for an operator that takes lists of tensors; `of` reads them back."""
         ends_and_peaks = [self.end_row_E, self.end_vec_E, self.peak_row_Z, self.peaks_ZB]
-        return [*_tensors(self.taps), self.copied_T, *ends_and_peaks]
+        return [*_tensors(self.taps), self.copied_T, self.pieces_G3, *ends_and_peaks]
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> "GatherMap":
         """Return the map from what `tensors` gave."""
-        ptr_R1, index_X, weight_X, copied_T, end_row_E, end_vec_E, peak_row_Z, peaks_ZB = tensors
+        ptr_R1, index_X, weight_X, copied_T, pieces_G3, end_row_E, end_vec_E, peak_row_Z, peaks_ZB = tensors
         return cls(
             taps=Taps(ptr_R1=ptr_R1, index_X=index_X, weight_X=weight_X),
             copied_T=copied_T,
+            pieces_G3=pieces_G3,
             end_row_E=end_row_E,
             end_vec_E=end_vec_E,
             peak_row_Z=peak_row_Z,
@@ -116,12 +122,7 @@ class InverseMap:
 
     def to(self, device: torch.device | str) -> "InverseMap":
         """Return the map on a device."""
-        return InverseMap(
-            taps=self.taps.to(device),
-            end_ptr_K1=self.end_ptr_K1.to(device, non_blocking=True),
-            end_row_E=self.end_row_E.to(device, non_blocking=True),
-            peaks=self.peaks.to(device),
-        )
+        return InverseMap.of(moved(self.tensors(), device))
 
 
 def inverse_map(gather: GatherMap, num_source: int, num_ends: int) -> InverseMap:

@@ -1,7 +1,7 @@
 """The entry point of packing: pack(features, ends, table) -> tokens, differentiable and traceable.
 
 Legend: N tiles, P tokens per tile, D width, K end vectors, T packed tokens, M = N * P source tokens, S segments,
-C columns.
+C columns, R rows of a gradient.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kernels.pack import cpu
 from kernels.pack.maps import GatherMap, InverseMap
+from kernels.pack.places import Places
 from kernels.pack.table import PackTable
 
 # partial sums per end vector, so that a long video's row ends do not wait for one program
@@ -24,7 +25,7 @@ def pack(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:
     Differentiable in features_NPD and in ends_KD (any float dtype). Triton on CUDA and ROCm, torch on a CPU; table on
     the features' device. Raises ValueError when the tensors are not those that the table was built for.
     """
-    _check(features_NPD, ends_KD, table)
+    check(features_NPD, ends_KD, table)
     features_MD = features_NPD.reshape(-1, features_NPD.shape[-1])
     on_cpu = features_MD.device.type == "cpu"
     # a GPU multiplies by float32 weights, and needs the forward map only as segments
@@ -43,7 +44,8 @@ def pack(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:
     return packed_TD
 
 
-def _check(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> None:
+def check(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> None:
+    """Raise ValueError when the tensors are not those that the table was built for."""
     if features_NPD.ndim != 3 or ends_KD.ndim != 2:
         found = f"features {tuple(features_NPD.shape)} and ends {tuple(ends_KD.shape)}"
         raise ValueError(f"pack: expected features [N, P, D] and ends [K, D], found {found}")
@@ -77,9 +79,11 @@ def pack_op(
     gather: a GatherMap, read on a CPU. segments_SC, segment_of_T: read on a GPU. inverse: an InverseMap, read by
     the gradients and empty when none is wanted. blocks, peaks: of the table.
     """
-    winners_TD = _winners(features_MD, segment_of_T, inverse, peaks)
+    out_TD = features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
+    winners_TD = winners_of(features_MD, segment_of_T, inverse, peaks)
     kept = winners_TD if len(winners_TD) else None
-    return cpu.pack_forward(features_MD, ends_KD, GatherMap.of(gather), kept), winners_TD
+    cpu.pack_into(out_TD, None, features_MD, ends_KD, GatherMap.of(gather), kept)
+    return out_TD, winners_TD
 
 
 @pack_op.register_kernel("cuda")
@@ -97,7 +101,7 @@ def _(
     from kernels.pack.launch import launch_forward
 
     out_TD = features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
-    winners_TD = _winners(features_MD, segment_of_T, inverse, peaks)
+    winners_TD = winners_of(features_MD, segment_of_T, inverse, peaks)
     launch_forward(features_MD, ends_KD, segments_SC, segment_of_T, out_TD, winners_TD, blocks=blocks, peaks=peaks)
     return out_TD, winners_TD
 
@@ -114,53 +118,63 @@ def _(
     peaks: bool,
 ) -> tuple[Tensor, Tensor]:
     out_TD = features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
-    return out_TD, _winners(features_MD, segment_of_T, inverse, peaks)
+    return out_TD, winners_of(features_MD, segment_of_T, inverse, peaks)
 
 
-def _winners(features_MD: Tensor, segment_of_T: Tensor, inverse: Sequence[Tensor], peaks: bool) -> Tensor:
+def winners_of(features_MD: Tensor, segment_of_T: Tensor, inverse: Sequence[Tensor], peaks: bool) -> Tensor:
+    """Return room for the winners of blocks: uint8 [T, D] where a gradient will ask for them, else [0, D]."""
     rows = segment_of_T.shape[0] if peaks and len(inverse) else 0
     return features_MD.new_zeros(rows, features_MD.shape[1], dtype=torch.uint8)
 
 
 @torch.library.custom_op("anyres::pack_grad_features", mutates_args=(), device_types="cpu")
-def grad_features_op(grad_TD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int) -> Tensor:
-    """Return the gradient [M, D] of the features, in the dtype of grad_TD."""
-    return cpu.pack_grad_features(grad_TD, InverseMap.of(inverse), winners_TD)
+def grad_features_op(
+    grad_RD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int, places: Sequence[Tensor]
+) -> Tensor:
+    """Return the gradient [M, D] of the features, in the dtype of grad_RD.
+
+    places: of a Places, where the packed tokens stand in the rows of grad_RD; empty for row t holding token t.
+    """
+    return cpu.pack_grad_features(grad_RD, InverseMap.of(inverse), winners_TD, Places.read(places))
 
 
 @grad_features_op.register_kernel("cuda")
-def _(grad_TD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int) -> Tensor:
+def _(
+    grad_RD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int, places: Sequence[Tensor]
+) -> Tensor:
     from kernels.pack.launch import launch_grad_features
 
-    out_MD = grad_TD.new_empty(num_source, grad_TD.shape[1])
-    launch_grad_features(grad_TD, InverseMap.of(inverse), out_MD, winners_TD)
+    out_MD = grad_RD.new_empty(num_source, grad_RD.shape[1])
+    launch_grad_features(grad_RD, InverseMap.of(inverse), out_MD, winners_TD, Places.read(places))
     return out_MD
 
 
 @grad_features_op.register_fake
-def _(grad_TD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int) -> Tensor:
-    return grad_TD.new_empty(num_source, grad_TD.shape[1])
+def _(
+    grad_RD: Tensor, inverse: Sequence[Tensor], winners_TD: Tensor, num_source: int, places: Sequence[Tensor]
+) -> Tensor:
+    return grad_RD.new_empty(num_source, grad_RD.shape[1])
 
 
 @torch.library.custom_op("anyres::pack_grad_ends", mutates_args=(), device_types="cpu")
-def grad_ends_op(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> Tensor:
+def grad_ends_op(grad_RD: Tensor, inverse: Sequence[Tensor], num_ends: int, places: Sequence[Tensor]) -> Tensor:
     """Return the gradient [K, D] of the end vectors that packing used, in float32 (float64 for float64)."""
-    return cpu.pack_grad_ends(grad_TD, InverseMap.of(inverse), num_ends)
+    return cpu.pack_grad_ends(grad_RD, InverseMap.of(inverse), num_ends, Places.read(places))
 
 
 @grad_ends_op.register_kernel("cuda")
-def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> Tensor:
+def _(grad_RD: Tensor, inverse: Sequence[Tensor], num_ends: int, places: Sequence[Tensor]) -> Tensor:
     from kernels.pack.launch import launch_grad_ends
 
-    partial_SKD = grad_TD.new_empty(END_SPLITS, num_ends, grad_TD.shape[1], dtype=torch.float32)
-    launch_grad_ends(grad_TD, InverseMap.of(inverse), partial_SKD)
+    partial_SKD = grad_RD.new_empty(END_SPLITS, num_ends, grad_RD.shape[1], dtype=torch.float32)
+    launch_grad_ends(grad_RD, InverseMap.of(inverse), partial_SKD, Places.read(places))
     return partial_SKD.sum(0)
 
 
 @grad_ends_op.register_fake
-def _(grad_TD: Tensor, inverse: Sequence[Tensor], num_ends: int) -> Tensor:
-    exact = torch.float64 if grad_TD.dtype == torch.float64 else torch.float32
-    return grad_TD.new_empty(num_ends, grad_TD.shape[1], dtype=exact)
+def _(grad_RD: Tensor, inverse: Sequence[Tensor], num_ends: int, places: Sequence[Tensor]) -> Tensor:
+    exact = torch.float64 if grad_RD.dtype == torch.float64 else torch.float32
+    return grad_RD.new_empty(num_ends, grad_RD.shape[1], dtype=exact)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -175,9 +189,9 @@ def _backward(ctx: Any, grad_TD: Tensor, _: None) -> tuple[Any, ...]:
     winners_TD, *inverse = ctx.saved_tensors
     grad_TD = grad_TD.contiguous()
     if ctx.needs_input_grad[0]:
-        grad_features_MD = torch.ops.anyres.pack_grad_features(grad_TD, inverse, winners_TD, ctx.num_source)
+        grad_features_MD = torch.ops.anyres.pack_grad_features(grad_TD, inverse, winners_TD, ctx.num_source, [])
     if ctx.needs_input_grad[1]:
-        grad_ends_KD = torch.ops.anyres.pack_grad_ends(grad_TD, inverse, ctx.num_ends).to(ctx.ends_dtype)
+        grad_ends_KD = torch.ops.anyres.pack_grad_ends(grad_TD, inverse, ctx.num_ends, []).to(ctx.ends_dtype)
     # lists of tensors get lists
     return grad_features_MD, grad_ends_KD, None, None, [None] * ctx.num_gather, [None] * len(inverse), None, None
 

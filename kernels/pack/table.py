@@ -12,6 +12,7 @@ from torch import Tensor
 from kernels.pack.columns import END_CODES, LARGEST_BLOCK, REDUCE_CODES, Column
 from kernels.pack.gather import gather_map
 from kernels.pack.maps import GatherMap, InverseMap, inverse_map
+from kernels.pack.move import moved
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,21 +72,34 @@ class PackTable:
             host_T=host_T,
         )
 
+    @classmethod
+    def copies(cls, num_tokens: int) -> "PackTable":
+        """Return the table of packed tokens that are the source tokens, in order: tiles of one token side by side."""
+        sides = [1, num_tokens, 1, num_tokens]
+        row = [0, num_tokens, 1, 0, 0, *sides, END_CODES["none"], 0, 0, REDUCE_CODES["bilinear"], 0]
+        return cls.of([row], [num_tokens], num_source=num_tokens)
+
     @property
     def device(self) -> torch.device:
         """Return where the tables are."""
         return self.segments_SC.device
 
     def to(self, device: torch.device | str) -> "PackTable":
-        """Return the table with its tensors on a device, with what was derived from it."""
+        """Return the table on a device, with what was derived from it; to a GPU by one transfer, not waited for."""
+        inverses = self.made.inverse
+        tables = [self.segments_SC, self.segment_of_T]
+        for inverse in inverses.values():
+            tables += inverse.tensors()
+        segments_SC, segment_of_T, *rest = moved(tables, device)
+        size = len(rest) // max(len(inverses), 1)
+        inverse_of = {
+            dtype: InverseMap.of(rest[place * size : (place + 1) * size]) for place, dtype in enumerate(inverses)
+        }
         return replace(
             self,
-            segments_SC=self.segments_SC.to(device, non_blocking=True),
-            segment_of_T=self.segment_of_T.to(device, non_blocking=True),
-            made=Made(
-                gather=dict(self.made.gather),
-                inverse={dtype: inverse.to(device) for dtype, inverse in self.made.inverse.items()},
-            ),
+            segments_SC=segments_SC,
+            segment_of_T=segment_of_T,
+            made=Made(gather=dict(self.made.gather), inverse=inverse_of),
         )
 
     def prepare(self, backward: bool = False, dtype: torch.dtype = torch.float32) -> "PackTable":

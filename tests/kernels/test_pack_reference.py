@@ -14,7 +14,6 @@ from anyres.grid import GridSpec, TileSpec
 from anyres.lower import lower
 from anyres.plan import plan_image
 from kernels.pack.columns import Column
-from kernels.pack.cpu import pack_forward
 from kernels.pack.op import pack
 from kernels.pack.reference import pack_reference
 from kernels.pack.table import PackTable
@@ -153,5 +152,4 @@ def test_equal_to_transformers_onevision(tiles: int) -> None:
     resampled = [plan for plan in plans if any(s.out != s.crop_tok.size for s in plan.segments)]
     assert len(resampled) > 3
     assert torch.equal(pack_reference(features, newline[None], table), expected)
-    gather = table.gather()
-    torch.testing.assert_close(pack_forward(features.flatten(0, 1), newline[None], gather), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(pack(features, newline[None], table), expected, rtol=0, atol=1e-6)

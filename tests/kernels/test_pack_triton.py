@@ -15,5 +15,5 @@ def test_numbers_in_the_interpreter(run_apart) -> None:
     run_apart(HERE / "interpreted_pack.py", {"TRITON_INTERPRET": "1"})
 
 
-def test_machine_code_for_sm_80_sm_90_and_gfx942(run_apart) -> None:
+def test_machine_code_for_sm_80_sm_90_sm_100_and_gfx942(run_apart) -> None:
     run_apart(HERE / "compiled_pack.py", {})

@@ -1,0 +1,267 @@
+"""The language model's inputs in one go: words looked up and visual tokens packed, each row written once.
+
+Legend: N tiles, P tokens per tile, D width, K end vectors, T packed tokens, M = N * P source tokens, S segments,
+C columns, B prompts, L sequence, R = B * L rows, V words.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels.pack import cpu
+from kernels.pack.maps import GatherMap
+from kernels.pack.op import check, winners_of
+from kernels.pack.places import Places
+from kernels.pack.table import PackTable
+
+
+def pack_embeds(
+    words_VD: Tensor,
+    ids_BL: Tensor,
+    visual_BL: Tensor,
+    features_NPD: Tensor,
+    ends_KD: Tensor,
+    table: PackTable,
+    padding_id: int | None = None,
+) -> Tensor:
+    """Return inputs [B, L, D]: the word of ids_BL where visual_BL is -1, else the packed token that it names.
+
+    Differentiable in words, features and end vectors. visual_BL: int64 < table.num_tokens, on the same device as all
+    else; a token may stand in several rows. padding_id: a word that gets no gradient. Raises ValueError when the
+    tensors are not those that the table was built for.
+    """
+    check_places(words_VD, ids_BL, visual_BL, features_NPD)
+    check(features_NPD, ends_KD, table)
+    on_cpu = features_NPD.device.type == "cpu"
+    weights = features_NPD.dtype if on_cpu else torch.float32
+    wants_gradient = torch.is_grad_enabled() and (features_NPD.requires_grad or ends_KD.requires_grad)
+    embeds_RD, _ = pack_embeds_op(
+        words_VD.contiguous(),
+        ids_BL.reshape(-1).contiguous(),
+        visual_BL.reshape(-1).contiguous(),
+        features_NPD.reshape(-1, features_NPD.shape[-1]).contiguous(),
+        ends_KD.contiguous(),
+        table.segments_SC,
+        table.segment_of_T,
+        table.gather(weights).tensors() if on_cpu else [],
+        table.inverse(weights).tensors() if wants_gradient else [],
+        table.blocks,
+        table.peaks,
+        len(words_VD) if padding_id is None else padding_id,
+    )
+    return embeds_RD.view(*ids_BL.shape, -1)
+
+
+def pack_into(embeds_BLD: Tensor, visual_BL: Tensor, features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:
+    """Write the packed tokens into the rows of embeds_BLD that visual_BL names, and return it; text stays as it is.
+
+    For inference: nothing that asks for a gradient is taken. Raises ValueError when the tensors are not those that the
+    table was built for, or embeds_BLD is not contiguous.
+    """
+    check_places(embeds_BLD, visual_BL, visual_BL, features_NPD)
+    check(features_NPD, ends_KD, table)
+    given = (embeds_BLD, features_NPD, ends_KD)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
+        raise ValueError("pack_into: expected tensors that ask for no gradient; pack_embeds has one")
+    if not embeds_BLD.is_contiguous() or embeds_BLD.shape[:-1] != visual_BL.shape:
+        found = f"{tuple(embeds_BLD.shape)} of strides {embeds_BLD.stride()}"
+        raise ValueError(
+            f"pack_into: expected contiguous rows [{', '.join(map(str, visual_BL.shape))}, D], got {found}"
+        )
+    on_cpu = features_NPD.device.type == "cpu"
+    pack_into_op(
+        embeds_BLD.view(-1, embeds_BLD.shape[-1]),
+        visual_BL.reshape(-1).contiguous(),
+        features_NPD.reshape(-1, features_NPD.shape[-1]).contiguous(),
+        ends_KD.contiguous(),
+        table.segments_SC,
+        table.segment_of_T,
+        table.gather(features_NPD.dtype).tensors() if on_cpu else [],
+        table.blocks,
+        table.peaks,
+    )
+    return embeds_BLD
+
+
+def check_places(words: Tensor, ids_BL: Tensor, visual_BL: Tensor, features_NPD: Tensor) -> None:
+    """Raise ValueError when rows, dtypes or devices of the inputs do not agree with the features."""
+    if ids_BL.shape != visual_BL.shape:
+        raise ValueError(f"pack: ids are {tuple(ids_BL.shape)}, the visual index {tuple(visual_BL.shape)}")
+    if ids_BL.dtype != torch.int64 or visual_BL.dtype != torch.int64:
+        raise ValueError(f"pack: expected int64 ids and visual index, found {ids_BL.dtype} and {visual_BL.dtype}")
+    if words.dtype != features_NPD.dtype or words.shape[-1] != features_NPD.shape[-1]:
+        found = f"{words.shape[-1]} of {words.dtype} and {features_NPD.shape[-1]} of {features_NPD.dtype}"
+        raise ValueError(f"pack: expected words and features of one width and dtype, found {found}")
+    devices = [str(tensor.device) for tensor in (words, ids_BL, visual_BL, features_NPD)]
+    if len(set(devices)) > 1:
+        raise ValueError(f"pack: expected words, ids, visual index and features on one device, found {devices}")
+
+
+@torch.library.custom_op("anyres::pack_embeds", mutates_args=(), device_types="cpu")
+def pack_embeds_op(
+    words_VD: Tensor,
+    ids_R: Tensor,
+    visual_R: Tensor,
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    gather: Sequence[Tensor],
+    inverse: Sequence[Tensor],
+    blocks: bool,
+    peaks: bool,
+    padding_id: int,
+) -> tuple[Tensor, Tensor]:
+    """Return the inputs [R, D] and the winners of blocks, as anyres::pack does. padding_id: V for none."""
+    embeds_RD = words_VD.new_empty(len(ids_R), words_VD.shape[1])
+    winners_TD = winners_of(features_MD, segment_of_T, inverse, peaks)
+    kept = winners_TD if len(winners_TD) else None
+    cpu.write_words(embeds_RD, words_VD, ids_R, visual_R)
+    cpu.pack_into(embeds_RD, visual_R, features_MD, ends_KD, GatherMap.of(gather), kept)
+    return embeds_RD, winners_TD
+
+
+@pack_embeds_op.register_kernel("cuda")
+def _(
+    words_VD: Tensor,
+    ids_R: Tensor,
+    visual_R: Tensor,
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    gather: Sequence[Tensor],
+    inverse: Sequence[Tensor],
+    blocks: bool,
+    peaks: bool,
+    padding_id: int,
+) -> tuple[Tensor, Tensor]:
+    from kernels.pack.launch import Words, launch_forward
+
+    embeds_RD = words_VD.new_empty(ids_R.shape[0], words_VD.shape[1])
+    winners_TD = winners_of(features_MD, segment_of_T, inverse, peaks)
+    launch_forward(
+        features_MD,
+        ends_KD,
+        segments_SC,
+        segment_of_T,
+        embeds_RD,
+        winners_TD,
+        blocks=blocks,
+        peaks=peaks,
+        visual_R=visual_R,
+        words=Words(words_VD, ids_R),
+    )
+    return embeds_RD, winners_TD
+
+
+@pack_embeds_op.register_fake
+def _(
+    words_VD: Tensor,
+    ids_R: Tensor,
+    visual_R: Tensor,
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    gather: Sequence[Tensor],
+    inverse: Sequence[Tensor],
+    blocks: bool,
+    peaks: bool,
+    padding_id: int,
+) -> tuple[Tensor, Tensor]:
+    embeds_RD = words_VD.new_empty(ids_R.shape[0], words_VD.shape[1])
+    return embeds_RD, winners_of(features_MD, segment_of_T, inverse, peaks)
+
+
+@torch.library.custom_op("anyres::pack_into", mutates_args=("embeds_RD",), device_types="cpu")
+def pack_into_op(
+    embeds_RD: Tensor,
+    visual_R: Tensor,
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    gather: Sequence[Tensor],
+    blocks: bool,
+    peaks: bool,
+) -> None:
+    """Write the packed tokens into the rows of embeds_RD that visual_R names."""
+    cpu.pack_into(embeds_RD, visual_R, features_MD, ends_KD, GatherMap.of(gather))
+
+
+@pack_into_op.register_kernel("cuda")
+def _(
+    embeds_RD: Tensor,
+    visual_R: Tensor,
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    gather: Sequence[Tensor],
+    blocks: bool,
+    peaks: bool,
+) -> None:
+    from kernels.pack.launch import launch_forward
+
+    no_winners = features_MD.new_empty(0, features_MD.shape[1], dtype=torch.uint8)
+    launch_forward(
+        features_MD,
+        ends_KD,
+        segments_SC,
+        segment_of_T,
+        embeds_RD,
+        no_winners,
+        blocks=blocks,
+        peaks=peaks,
+        visual_R=visual_R,
+    )
+
+
+@pack_into_op.register_fake
+def _(
+    embeds_RD: Tensor,
+    visual_R: Tensor,
+    features_MD: Tensor,
+    ends_KD: Tensor,
+    segments_SC: Tensor,
+    segment_of_T: Tensor,
+    gather: Sequence[Tensor],
+    blocks: bool,
+    peaks: bool,
+) -> None:
+    return None
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    words_VD, ids_R, visual_R, features_MD, ends_KD, _, segment_of_T, gather, inverse, _, _, padding_id = inputs
+    ctx.save_for_backward(output[1], ids_R, visual_R, *inverse)
+    ctx.num_gather, ctx.padding_id = len(gather), padding_id
+    ctx.num_words, ctx.num_tokens, ctx.num_source = len(words_VD), segment_of_T.shape[0], features_MD.shape[0]
+    ctx.num_ends, ctx.ends_dtype = ends_KD.shape[0], ends_KD.dtype
+
+
+def _backward(ctx: Any, grad_RD: Tensor, _: None) -> tuple[Any, ...]:
+    grad_words_VD = grad_features_MD = grad_ends_KD = None
+    winners_TD, ids_R, visual_R, *inverse = ctx.saved_tensors
+    grad_RD = grad_RD.contiguous()
+    if ctx.needs_input_grad[0]:
+        # one word more, whose gradient nobody wants: rows of visual tokens, and padding
+        nobody = (visual_R >= 0) | (ids_R == ctx.padding_id)
+        grad_words_VD = torch.ops.aten.embedding_dense_backward(
+            grad_RD, torch.where(nobody, ctx.num_words, ids_R), ctx.num_words + 1, ctx.num_words, False
+        )[: ctx.num_words]
+    if ctx.needs_input_grad[3] or ctx.needs_input_grad[4]:
+        places = Places.of(visual_R, ctx.num_tokens).tensors()
+    if ctx.needs_input_grad[3]:
+        grad_features_MD = torch.ops.anyres.pack_grad_features(grad_RD, inverse, winners_TD, ctx.num_source, places)
+    if ctx.needs_input_grad[4]:
+        grad_ends_KD = torch.ops.anyres.pack_grad_ends(grad_RD, inverse, ctx.num_ends, places).to(ctx.ends_dtype)
+    # lists of tensors get lists
+    nothing = ([None] * ctx.num_gather, [None] * len(inverse))
+    return grad_words_VD, None, None, grad_features_MD, grad_ends_KD, None, None, *nothing, None, None, None
+
+
+pack_embeds_op.register_autograd(_backward, setup_context=_setup_context)
