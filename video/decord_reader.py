@@ -15,6 +15,7 @@ from anyres.limits import LIMITS, MediaLimits
 from video.clip import ClipMeta, VideoClip
 from video.errors import MediaError
 from video.packets import PacketIndex
+from video.pyav_reader import check_decodes
 
 CONTAINERS = ("mov", "matroska")
 CODECS = ("h264", "mpeg4", "mjpeg", "vp8", "vp9")
@@ -34,6 +35,8 @@ def why_not_exact(index: PacketIndex) -> str | None:
     # versions of FFmpeg differ in how they place the colours of odd sizes
     if min(index.size) < MIN_WIDTH or index.size.h % 2 or index.size.w % 2:
         return f"frames of {index.size.w}x{index.size.h} pixels"
+    if not index.has_duration:
+        return "a header without a duration"
     if not index.pts_F or index.pts_F[0] != 0:
         return "timestamps that do not start at 0"
     if not index.complete_start:
@@ -72,7 +75,9 @@ class DecordReader:
         """
         wanted = self.timeline.checked(indices)
         unique = sorted(set(wanted))
-        return self.timeline.assemble(wanted, unique, self._decode(unique), self.name)
+        # it conceals damage, so the same frames are decoded by one that does not
+        flags = check_decodes(self.index, unique)
+        return self.timeline.assemble(wanted, unique, self._decode(unique), self.name, flags)
 
     def _decode(self, unique: list[int]) -> ndarray:
         # imported here: it loads a second FFmpeg, which only its users should pay for

@@ -32,6 +32,7 @@ class PacketIndex:
     first packet is such a point. header_frames: what the header promises, 0 if nothing. num_streams: video streams
     without cover pictures. size: of the first frame, turned upright by `quarter_turns` (counter-clockwise).
     pixel_aspect: width of a pixel by its height; frames are returned as they are stored. flags: see VideoClip.
+    has_duration: the header tells one.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class PacketIndex:
     quarter_turns: int
     pixel_aspect: Fraction
     flags: tuple[Flag, ...]
+    has_duration: bool
 
     @property
     def meta(self) -> ClipMeta:
@@ -76,10 +78,20 @@ class PacketIndex:
         if self.pts_F:
             step, first = float(self.time_base), self.pts_F[0]
             times = tuple((pts - first) * step for pts in self.pts_F)
+            keys = set(self.key_pts)
+            keyframes = tuple(frame for frame, pts in enumerate(self.pts_F) if pts in keys)
         else:
             fps = self.meta.fps
             times = tuple(frame / fps for frame in range(self.num_frames))
-        return Timeline(path=str(self.path), meta=self.meta, times_s=times, flags=self.flags, limits=limits)
+            keyframes = None
+        return Timeline(
+            path=str(self.path),
+            meta=self.meta,
+            times_s=times,
+            keyframes=keyframes,
+            flags=self.flags,
+            limits=limits,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +210,7 @@ def _build(
         quarter_turns=turns,
         pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
         flags=tuple(flag for flag, raised in flags.items() if raised),
+        has_duration=container.duration is not None,
     )
 
 

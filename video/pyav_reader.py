@@ -4,7 +4,7 @@ Legend: U distinct frames wanted, F frames, H W pixels, C channels.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import av
@@ -13,7 +13,7 @@ from av.video.frame import PictureType, VideoFrame
 from numpy import ndarray
 
 from anyres.limits import LIMITS, MediaLimits
-from video.clip import ClipMeta, VideoClip
+from video.clip import ClipMeta, Flag, VideoClip
 from video.container import opened, quarter_turns
 from video.errors import MediaError
 from video.packets import PacketIndex
@@ -44,25 +44,36 @@ class PyAvReader:
         """
         wanted = self.timeline.checked(indices)
         unique = sorted(set(wanted))
-        found = _decode(self.index, unique)
-        flags = ("corrupt",) if found.corrupt else ()
-        return self.timeline.assemble(wanted, unique, found.frames_UHWC, self.name, flags)
+        frames_UHWC = np.empty((len(unique), *self.index.size, 3), dtype=np.uint8)
+        position = {frame: i for i, frame in enumerate(unique)}
+
+        def keep(number: int, frame: VideoFrame) -> None:
+            frames_UHWC[position[number]] = upright(self.index, frame)
+
+        flags = _decode(self.index, unique, keep)
+        return self.timeline.assemble(wanted, unique, frames_UHWC, self.name, flags)
+
+
+def check_decodes(index: PacketIndex, unique: Sequence[int]) -> tuple[Flag, ...]:
+    """Decode frames and drop them; return the flags that reading them raises, MediaError where one is damaged.
+
+    For backends that hide damage. It costs what decoding costs, without the conversion to RGB.
+    """
+    return _decode(index, unique, lambda number, frame: None)
 
 
 class _Wanted:
-    """The distinct frames to find, and the array that takes them. corrupt: a frame beside them does not decode."""
+    """The distinct frames to find, and what to do with each. corrupt: a frame beside them does not decode."""
 
-    def __init__(self, index: PacketIndex, unique: list[int]) -> None:
-        self.index = index
+    def __init__(self, index: PacketIndex, unique: Sequence[int], keep: Callable[[int, VideoFrame], None]) -> None:
+        self.index, self.keep = index, keep
         self.left = set(unique)
         self.corrupt = False
-        self.frames_UHWC = np.empty((len(unique), *index.size, 3), dtype=np.uint8)
-        self._position = {frame: i for i, frame in enumerate(unique)}
 
     def take(self, number: int | None, frame: VideoFrame) -> None:
         """Keep a decoded frame if it is wanted."""
         if number in self.left:
-            self.frames_UHWC[self._position[number]] = upright(self.index, frame)
+            self.keep(number, frame)
             self.left.remove(number)
 
     def whole(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
@@ -92,9 +103,9 @@ class _Wanted:
         yield from waiting
 
 
-def _decode(index: PacketIndex, unique: list[int]) -> _Wanted:
-    """Return upright frames; those that seeking misses are decoded from the start of the file."""
-    wanted = _Wanted(index, unique)
+def _decode(index: PacketIndex, unique: Sequence[int], keep: Callable[[int, VideoFrame], None]) -> tuple[Flag, ...]:
+    """Hand every frame wanted to `keep`; those that seeking misses are decoded from the start of the file."""
+    wanted = _Wanted(index, unique, keep)
     if index.pts_F and any(name in index.container for name in SEEKABLE):
         _by_seeking(wanted)
     if wanted.left:
@@ -102,7 +113,7 @@ def _decode(index: PacketIndex, unique: list[int]) -> _Wanted:
     if wanted.left:
         times = ", ".join(f"{frame} ({index.time_s(frame):.2f} s)" for frame in sorted(wanted.left)[:3])
         raise MediaError(index.path, "damaged", f"{len(wanted.left)} of the frames asked for do not decode: {times}")
-    return wanted
+    return ("corrupt",) if wanted.corrupt else ()
 
 
 def _by_seeking(wanted: _Wanted) -> None:

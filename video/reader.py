@@ -123,11 +123,12 @@ def load_clip(
     clip's header count from its start; `indices` still number the frames of the source.
     """
     reader = open_clip_reader(source, backend, fps=fps, partial=partial, limits=limits)
-    if span is None:
-        return reader.read(sample(reader.meta, video))
-    first, _ = reader.timeline.inside(span)
-    meta = reader.timeline.cut(span)
-    clip = reader.read([first + frame for frame in sample(meta, video)])
+    timeline = reader.timeline
+    # checks the span too, so that it is the file's error
+    meta = None if span is None else timeline.cut(span)
+    clip = reader.read(sample(timeline.meta, video, timeline.times_s, timeline.keyframes, span))
+    if span is None or meta is None:
+        return clip
     return replace(clip, times_F=(clip.times_F - span[0]).clip(min=0.0), meta=meta)
 
 

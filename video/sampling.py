@@ -50,7 +50,7 @@ def sample(
     whole = Frames(meta=meta, shown_s=times_s, keyframes=keyframes)
     if span is None:
         return POLICIES[video.policy](whole, video)
-    first, part = _cut(whole, span)
+    first, part = cut(whole, span)
     return tuple(first + index for index in POLICIES[video.policy](part, video))
 
 
@@ -172,7 +172,7 @@ def _step(clip_fps: float, wanted_fps: float) -> int:
     return max(1, round(clip_fps / wanted_fps))
 
 
-def _cut(whole: Frames, span: tuple[float, float]) -> tuple[int, Frames]:
+def cut(whole: Frames, span: tuple[float, float]) -> tuple[int, Frames]:
     """Return the first frame of a span, and the frames in it with times that count from its start."""
     start, end = span
     if not 0 <= start <= end:

@@ -1,4 +1,4 @@
-"""What all readers share: when frames are shown, which frame a time or a span means, and what may be asked.
+"""What all readers share: when frames are shown, which frame a time means, and what may be asked.
 
 Frame k is the k-th one shown; its time is in seconds after frame 0. The frame of a time is the one on screen then.
 
@@ -6,38 +6,37 @@ Legend: U distinct frames wanted, F frames, H W pixels, C channels.
 """
 
 import os
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from anyres.limits import LIMITS, MediaLimits
 from video.clip import ClipMeta, Flag, VideoClip
 from video.errors import MediaError
+from video.sampling import TOLERANCE_S, Frames, cut, frame_at
 
 if TYPE_CHECKING:
     from numpy import ndarray
-
-# times are sums and quotients of floats: 0.1 * 3 must find the frame at 0.3
-TOLERANCE_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
     """The frames of one medium: its header, the time of each frame in seconds (rising from 0), and what is odd.
 
-    It belongs to the process that made it, or that unpickled it.
+    keyframes: frames at which decoding can start, None where that is not known. It belongs to the process that made it,
+    or that unpickled it.
     """
 
     path: str
     meta: ClipMeta
     times_s: tuple[float, ...]
+    keyframes: tuple[int, ...] | None = None
     flags: tuple[Flag, ...] = ()
     limits: MediaLimits = LIMITS
     _process: int = field(default_factory=os.getpid, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _timeline, (self.path, self.meta, self.times_s, self.flags, self.limits)
+        return _timeline, (self.path, self.meta, self.times_s, self.keyframes, self.flags, self.limits)
 
     def frame_at(self, time_s: float) -> int:
         """Return the frame on screen at a time: the last one that begins by then.
@@ -46,29 +45,17 @@ class Timeline:
         """
         if not -TOLERANCE_S <= time_s <= self.meta.duration_s + TOLERANCE_S:
             raise ValueError(f"{self.path}: {time_s} s asked for, the clip has 0 to {self.meta.duration_s:.3f} s")
-        return max(0, bisect_right(self.times_s, time_s + TOLERANCE_S) - 1)
-
-    def inside(self, span: tuple[float, float]) -> tuple[int, int]:
-        """Return the first frame that begins in a span of seconds, ends included, and how many do.
-
-        Where none does, it is the one on screen at its start. MediaError where the span is beyond the clip.
-        """
-        start, end = span
-        if not 0 <= start <= end:
-            raise ValueError(f"{self.path}: expected a span of seconds [start, end], got {list(span)}")
-        first = bisect_left(self.times_s, start - TOLERANCE_S)
-        count = bisect_right(self.times_s, end + TOLERANCE_S) - first
-        if count > 0:
-            return first, count
-        if start > self.meta.duration_s:
-            detail = f"no frame between {start} s and {end} s; it lasts {self.meta.duration_s:.2f} s"
-            raise MediaError(self.path, "no_frames", detail)
-        return self.frame_at(start), 1
+        return frame_at(self.times_s, time_s)
 
     def cut(self, span: tuple[float, float]) -> ClipMeta:
-        """Return the header of the clip that a span of seconds would be if it was cut out."""
-        seconds = min(span[1], self.meta.duration_s) - span[0]
-        return replace(self.meta, num_frames=self.inside(span)[1], duration_s=max(0.0, seconds))
+        """Return the header of the clip that a span of seconds would be if it was cut out.
+
+        Raises MediaError for one that begins behind the end, ValueError for one that is none.
+        """
+        if span[0] > self.meta.duration_s:
+            detail = f"no frame between {span[0]} s and {span[1]} s; it lasts {self.meta.duration_s:.2f} s"
+            raise MediaError(self.path, "no_frames", detail)
+        return cut(Frames(meta=self.meta, shown_s=self.times_s, keyframes=None), span)[1].meta
 
     def checked(self, indices: Sequence[int]) -> tuple[int, ...]:
         """Return indices that may be read, as a tuple.
@@ -124,6 +111,11 @@ class Timeline:
 
 
 def _timeline(
-    path: str, meta: ClipMeta, times_s: tuple[float, ...], flags: tuple[Flag, ...], limits: MediaLimits
+    path: str,
+    meta: ClipMeta,
+    times_s: tuple[float, ...],
+    keyframes: tuple[int, ...] | None,
+    flags: tuple[Flag, ...],
+    limits: MediaLimits,
 ) -> Timeline:
-    return Timeline(path=path, meta=meta, times_s=times_s, flags=flags, limits=limits)
+    return Timeline(path=path, meta=meta, times_s=times_s, keyframes=keyframes, flags=flags, limits=limits)

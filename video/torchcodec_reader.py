@@ -13,6 +13,7 @@ from anyres.limits import LIMITS, MediaLimits
 from video.clip import ClipMeta, VideoClip
 from video.errors import MediaError
 from video.packets import PacketIndex
+from video.pyav_reader import check_decodes
 
 CONTAINERS = ("mov", "matroska", "avi", "mpegts")
 # formats without transparency, which it would drop
@@ -61,7 +62,9 @@ class TorchCodecReader:
         """
         wanted = self.timeline.checked(indices)
         unique = sorted(set(wanted))
-        return self.timeline.assemble(wanted, unique, self._decode(unique), self.name)
+        # it conceals damage, so the same frames are decoded by one that does not
+        flags = check_decodes(self.index, unique)
+        return self.timeline.assemble(wanted, unique, self._decode(unique), self.name, flags)
 
     def _decode(self, unique: list[int]) -> ndarray:
         # imported here: it loads torch, and an FFmpeg of the system
