@@ -75,7 +75,8 @@ def paired_difference(
 
     SE = sqrt(G / (G - 1) * sum over clusters of (sum of w_i (d_i - mean_stratum))^2), w_i = 1 / (strata * n_stratum).
     Where all samples agree the SE is 0 and says nothing: the interval is then as wide as Wilson's interval of 0 out
-    of G clusters, and p is the sign test's (1 without any difference). One cluster tells nothing: [-top, top].
+    of G clusters, and p is the sign test's (1 without any difference). One cluster tells nothing: [-top, top]. No
+    interval goes beyond [-top, top], where no difference can be.
     """
     if len(new) != len(base):
         raise ValueError(f"paired_difference: {len(new)} new scores against {len(base)} of the baseline")
@@ -91,7 +92,8 @@ def paired_difference(
         p = 1.0 if abs(value) <= 1e-12 else 2.0 ** (1 - groups)
         return Difference(value=value, se=0.0, df=df, low=max(-top, value - half), high=min(top, value + half), p=p)
     half = t_quantile(0.5 + confidence / 2, df) * se
-    return Difference(value=value, se=se, df=df, low=value - half, high=value + half, p=t_two_sided(value / se, df))
+    low, high = max(-top, value - half), min(top, value + half)
+    return Difference(value=value, se=se, df=df, low=low, high=high, p=t_two_sided(value / se, df))
 
 
 def mcnemar(new: Sequence[bool], base: Sequence[bool]) -> McNemar:

@@ -57,7 +57,10 @@ def test_clustered_se_by_hand() -> None:
     assert difference.value == pytest.approx(1 / 6)
     assert difference.se == pytest.approx(math.sqrt(1.5 * (42 / 9) / 36))
     assert difference.df == 2
-    assert difference.high - difference.value == pytest.approx(4.3026527 * difference.se, rel=1e-6)
+    # the t interval reaches beyond 1, where no difference of two scores can be
+    assert (difference.low, difference.high) == (-1.0, 1.0)
+    narrow = stats.paired_difference(new, base, ["a", "a", "b", "b", "c", "c"], ["t"] * 6, confidence=0.5)
+    assert narrow.high - narrow.value == pytest.approx(0.8164966 * narrow.se, rel=1e-6)
 
 
 def test_no_disagreement_still_leaves_an_interval() -> None:
