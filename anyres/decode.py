@@ -68,7 +68,7 @@ def open_image(source: Source, limits: MediaLimits = LIMITS) -> Image.Image:
         with _reading(name):
             _check_scans(image, name, limits)
             image.load()
-            turn = _TURNS.get(_orientation(image))
+            turn = _TURNS.get(orientation(image))
             if turn is None:
                 return _to_rgb(image, name)
             turned = _to_rgb(image.transpose(turn), name)
@@ -87,7 +87,7 @@ def image_size(source: Source, limits: MediaLimits = LIMITS) -> HW:
     with _opened(source, name, limits) as image, _reading(name):
         if image.format == "PNG" and not _png_metadata_first(image):
             image.load()
-        turned = _orientation(image) >= 5
+        turned = orientation(image) >= 5
         size = _stored_size(image)
     return size.transposed if turned else size
 
@@ -169,7 +169,8 @@ def _check_scans(image: Image.Image, name: str, limits: MediaLimits) -> None:
         raise MediaError(name, "limit", found, f"allowed are {_SCANS} scans of as many pixels as the limit")
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """Return how an image is to be turned, by its EXIF tag: 1 (as it is) to 8, or 1 where it says nothing readable."""
     try:
         # the base class's reader: the one for PNG would decode the pixels first
         value = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)

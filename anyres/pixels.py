@@ -1,7 +1,7 @@
 """Render the canvases of a plan: resize, paste, cut into tiles, normalise. No decision is made here.
 
-Resizing is PIL's bicubic and the arithmetic is that of transformers' PIL processors, bit for bit; each tile is written
-once instead of passing through a processor of its own.
+By default resizing is PIL's bicubic and the arithmetic is that of transformers' PIL processors, bit for bit; each frame
+is resized to all its canvases, each tile is written once, and no tile passes through a processor of its own.
 
 Legend: N tiles in plan order, C = 3 colours, H W pixels of a tile.
 """
@@ -17,52 +17,82 @@ from torch import Tensor
 from anyres.decode import image_size, open_image
 from anyres.errors import MediaError
 from anyres.geometry import HW
+from anyres.picture import PixelMode, check_mode
 from anyres.plan import Canvas, VisualPlan
+from anyres.resize import Frame, resize_exact, resize_fast
 
 __all__ = ["Frame", "MediaError", "image_size", "mean_colour", "normalise", "open_image", "render", "render_uint8"]
 
-Frame = Image.Image | NDArray[np.uint8]
 RGB = tuple[float, float, float]
 Colour = tuple[int, int, int]
 
 
-def render(plan: VisualPlan, frames: Sequence[Frame], mean: RGB, std: RGB, fill: Colour | None = None) -> Tensor:
-    """Return the tiles of a plan as the encoder reads them: float32 [N, 3, px, px], (v / 255 - mean) / std.
+def render(
+    plan: VisualPlan,
+    frames: Sequence[Frame],
+    mean: RGB,
+    std: RGB,
+    fill: Colour | None = None,
+    pixels: PixelMode = "exact",
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Return the tiles of a plan as the encoder reads them: `dtype` [N, 3, px, px], (v / 255 - mean) / std.
 
     frames: upright RGB, PIL images or uint8 arrays [H, W, 3]; a canvas names its frame by index. fill: the colour
-    around a frame that is padded to a square; by default the encoder's mean colour. Raises ValueError for a frame that
-    is missing, not RGB or not 8 bits a channel.
+    around a frame that is padded to a square; by default the encoder's mean colour. pixels: resized as PIL does it
+    ("exact") or as torch does ("fast", "draft"), at most 2 grey levels away. Raises ValueError for a frame that is
+    missing, not RGB or not 8 bits a channel.
     """
-    return normalise(render_uint8(plan, frames, mean_colour(mean) if fill is None else fill), mean, std)
+    tiles_NCHW = render_uint8(plan, frames, mean_colour(mean) if fill is None else fill, pixels)
+    return normalise(tiles_NCHW, mean, std, dtype)
 
 
-def render_uint8(plan: VisualPlan, frames: Sequence[Frame], fill: Colour) -> Tensor:
+def render_uint8(plan: VisualPlan, frames: Sequence[Frame], fill: Colour, pixels: PixelMode = "exact") -> Tensor:
     """Return the tiles of a plan before normalisation: uint8 [N, 3, px, px]. Arguments and errors as for `render`."""
+    check_mode(pixels)
     # zeros: the black around pasted content
     tiles_NCHW = np.zeros((plan.num_tiles, 3, plan.tile.px, plan.tile.px), dtype=np.uint8)
     first = 0
+    starts, of_frame = [], {}
     for index, canvas in enumerate(plan.canvases):
         if not 0 <= canvas.frame < len(frames):
             raise ValueError(f"canvas {index} shows frame {canvas.frame}, but {len(frames)} frame(s) were given")
-        frame = _as_image(frames[canvas.frame], canvas.frame)
-        last = first + canvas.tiles.area
-        _draw(tiles_NCHW[first:last], canvas, frame, fill)
-        first = last
+        of_frame.setdefault((canvas.frame, canvas.fit), []).append(index)
+        starts.append(first)
+        first += canvas.tiles.area
+    for (number, fit), canvases in of_frame.items():
+        frame = frames[number]
+        _check(frame, number)
+        if fit == "pad_square":
+            frame = _square(frame, fill)
+        sizes = [_resized(plan, index) for index in canvases]
+        for index, content_CHW in zip(canvases, _resize(frame, sizes, pixels), strict=True):
+            canvas = plan.canvases[index]
+            _cut(tiles_NCHW[starts[index] : starts[index] + canvas.tiles.area], canvas, content_CHW)
     return torch.from_numpy(tiles_NCHW)
 
 
-def normalise(tiles_NCHW: Tensor, mean: RGB, std: RGB) -> Tensor:
-    """Return float32 tiles (v / 255 - mean) / std from uint8 tiles [N, 3, H, W].
+def normalise(tiles_NCHW: Tensor, mean: RGB, std: RGB, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return tiles (v / 255 - mean) / std in `dtype` from uint8 tiles [N, 3, H, W], on their device.
 
-    Every step is one correctly rounded float32 operation. v / 255 equals transformers' float64 product with 1 / 255,
-    rounded to float32, for all 256 values.
+    Every step is one correctly rounded float32 operation, and the result is rounded once more to a shorter `dtype`.
+    v / 255 equals transformers' float64 product with 1 / 255, rounded to float32, for all 256 values.
     """
-    out_NCHW = torch.empty(tiles_NCHW.shape, dtype=torch.float32, device=tiles_NCHW.device)
+    if tiles_NCHW.device.type != "cpu":
+        # divisors are tensors: a GPU turns a division by a number into a product, which rounds otherwise
+        full, mean_C11, std_C11 = (
+            torch.tensor(value, device=tiles_NCHW.device).view(-1, 1, 1) for value in ((255.0,), mean, std)
+        )
+        return tiles_NCHW.float().div_(full).sub_(mean_C11).div_(std_C11).to(dtype)
+    out_NCHW = torch.empty(tiles_NCHW.shape, dtype=dtype)
+    scratch_HW = torch.empty(tiles_NCHW.shape[2:])
     # one plane at a time stays in the cache
     for tile_CHW, out_CHW in zip(tiles_NCHW, out_NCHW, strict=True):
         for channel in range(3):
-            plane_HW = out_CHW[channel].copy_(tile_CHW[channel])
-            plane_HW.div_(255).sub_(mean[channel]).div_(std[channel])
+            plane_HW = out_CHW[channel] if dtype == torch.float32 else scratch_HW
+            plane_HW.copy_(tile_CHW[channel]).div_(255).sub_(mean[channel]).div_(std[channel])
+            if dtype != torch.float32:
+                out_CHW[channel].copy_(plane_HW)
     return out_NCHW
 
 
@@ -72,39 +102,46 @@ def mean_colour(mean: RGB) -> Colour:
     return red, green, blue
 
 
-def _draw(tiles_NCHW: NDArray[np.uint8], canvas: Canvas, frame: Image.Image, fill: Colour) -> None:
-    """Write one canvas into its tiles, row-major."""
+def _resize(frame: Frame, sizes: Sequence[HW], pixels: PixelMode) -> list[NDArray[np.uint8]]:
+    if pixels == "exact":
+        return resize_exact(frame, sizes, torch.get_num_threads())
+    return resize_fast(frame, sizes)
+
+
+def _resized(plan: VisualPlan, index: int) -> HW:
+    """Return the size to which a canvas's frame, or the square that it is padded to, is resized."""
+    canvas = plan.canvases[index]
+    return canvas.content_px.size if canvas.fit == "paste" else plan.canvas_px(index)
+
+
+def _cut(tiles_NCHW: NDArray[np.uint8], canvas: Canvas, content_CHW: NDArray[np.uint8]) -> None:
+    """Write what one canvas shows into its tiles, row-major."""
     side = tiles_NCHW.shape[-1]
-    content = _content(canvas, frame, canvas.tiles.times(side), fill)
     top, left = (0, 0) if canvas.fit == "pad_square" else (canvas.content_px.y, canvas.content_px.x)
-    height, width = content.shape[:2]
+    height, width = content_CHW.shape[1:]
     for index, tile_CHW in enumerate(tiles_NCHW):
         # the content in this tile's own coordinates, then what of it lies inside
         row, col = divmod(index, canvas.tiles.w)
         y, x = top - row * side, left - col * side
         y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + height, side), min(x + width, side)
         if y0 < y1 and x0 < x1:
-            tile_CHW[:, y0:y1, x0:x1] = content[y0 - y : y1 - y, x0 - x : x1 - x].transpose(2, 0, 1)
+            tile_CHW[:, y0:y1, x0:x1] = content_CHW[:, y0 - y : y1 - y, x0 - x : x1 - x]
 
 
-def _content(canvas: Canvas, frame: Image.Image, canvas_px: HW, fill: Colour) -> NDArray[np.uint8]:
-    """Return the resized frame [H, W, 3] of a canvas, padded to a square first where the canvas asks for it."""
-    if canvas.fit == "paste":
-        size = canvas.content_px.size
-        return np.asarray(frame.resize((size.w, size.h), Image.Resampling.BICUBIC))
-    longest = max(frame.size)
-    if frame.width != frame.height:
-        square = Image.new("RGB", (longest, longest), fill)
-        square.paste(frame, ((longest - frame.width) // 2, (longest - frame.height) // 2))
-        frame = square
-    return np.asarray(frame.resize((canvas_px.w, canvas_px.h), Image.Resampling.BICUBIC))
+def _square(frame: Frame, fill: Colour) -> Frame:
+    """Return a frame on the centre of a square of one colour, at full size."""
+    image = frame if isinstance(frame, Image.Image) else Image.fromarray(frame)
+    if image.width == image.height:
+        return frame
+    longest = max(image.size)
+    square = Image.new("RGB", (longest, longest), fill)
+    square.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
+    return square
 
 
-def _as_image(frame: Frame, index: int) -> Image.Image:
+def _check(frame: Frame, index: int) -> None:
     if isinstance(frame, Image.Image):
         if frame.mode != "RGB":
             raise ValueError(f"frame {index}: expected an RGB image, got mode {frame.mode!r}; open_image converts it")
-        return frame
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+    elif frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"frame {index}: expected uint8 [H, W, 3], got {frame.dtype} {list(frame.shape)}")
-    return Image.fromarray(frame)
