@@ -51,7 +51,7 @@ def pack_embeds(
         table.peaks,
         len(words_VD) if padding_id is None else padding_id,
     )
-    return embeds_RD.view(*ids_BL.shape, -1)
+    return embeds_RD.view(*ids_BL.shape, words_VD.shape[1])
 
 
 def pack_into(embeds_BLD: Tensor, visual_BL: Tensor, features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:

@@ -46,7 +46,7 @@ def _source(first, cols, tok, y, x):
     return first.to(tl.int64) + (tile.to(tl.int64) * tok + y % tok) * tok + x % tok
 
 
-@triton.jit(do_not_specialize=["num_rows", "num_tokens"])
+@triton.jit(do_not_specialize=["num_rows", "num_tokens", "num_words"])
 def pack_forward_kernel(
     features_ptr,  # [M, D]
     ends_ptr,  # [K, D]
@@ -59,6 +59,7 @@ def pack_forward_kernel(
     ids_ptr,  # int64 [R] where WORDS, else unused
     num_rows,
     num_tokens,
+    num_words,
     D: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -150,12 +151,15 @@ def pack_forward_kernel(
             winner_offset = t.to(tl.int64)[:, None] * D + channel[None, :]
             tl.store(winners_ptr + winner_offset, winner.to(tl.uint8), mask=kept)
     if WORDS:
-        word_offset = tl.load(ids_ptr + r, mask=is_text, other=0)[:, None] * D + channel[None, :]
+        word_id = tl.load(ids_ptr + r, mask=is_text, other=0)
+        is_wrong = is_wrong | (word_id < 0) | (word_id >= num_words)
+        is_text = is_text & ~is_wrong
+        word_offset = word_id[:, None] * D + channel[None, :]
         word = tl.load(words_ptr + word_offset, mask=is_text[:, None] & inside, other=0.0)
         value = tl.where(is_text[:, None], word, value)
         live = live | is_text
     if PLACED:
-        # an index that names no packed token shows
+        # what names no packed token and no word shows
         value = tl.where(is_wrong[:, None], float("nan"), value).to(value.dtype)
         live = live | is_wrong
     out_offset = r.to(tl.int64)[:, None] * D + channel[None, :]

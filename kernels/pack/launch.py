@@ -41,7 +41,7 @@ def launch_forward(
     """Write the packed tokens into out_RD [R, D]; all tensors contiguous, on one device.
 
     blocks, peaks: of the table. winners_TD: uint8, gets the winners of blocks; empty where they are not wanted.
-    visual_R: int64, the packed token of each row, -1 for text (NaN where there is no such token); None for
+    visual_R: int64, the packed token of each row, -1 for text (rows of no such token or word are NaN); None for
     row t holding token t. words: what rows of text get; without them they stay as they are.
     """
     num_rows, width = out_RD.shape
@@ -65,6 +65,7 @@ def launch_forward(
             unused if words is None else words.ids_R,
             num_rows,
             len(segment_of_T),
+            0 if words is None else len(words.words_VD),
             D=width,
             ROWS=rows,
             BLOCK=block,
