@@ -15,8 +15,10 @@ from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from kernels.pack.op import pack
+from kernels.pack.table import PackTable
 from models.batch import Batch
 from models.generation import Sampling, Stopped, write
+from models.placing import placed
 from models.prefix import Prefix, common, from_cache
 
 
@@ -56,13 +58,16 @@ class LMM(nn.Module):
 
     def embed(self, batch: Batch, features_NPE: Tensor | None = None) -> Tensor:
         """Return the language model's inputs [B, L, D]: word vectors, with visual tokens placed by index."""
-        embeds_BLD = self.llm.get_input_embeddings()(batch.ids_BL)
+        words = self.llm.get_input_embeddings()
         if batch.table.num_tokens == 0:
-            return embeds_BLD
+            return words(batch.ids_BL)
         features_NPE = self.encode(batch.pixels_NCHW) if features_NPE is None else features_NPE
-        tokens_TD = self.tokens(features_NPE, batch).to(embeds_BLD.dtype)
-        placed_BLD = tokens_TD[batch.visual_BL.clamp(min=0)]
-        return torch.where((batch.visual_BL >= 0)[..., None], placed_BLD, embeds_BLD)
+        if batch.pack_first:
+            features_NPD, table = self.tokens(features_NPE, batch)[:, None], PackTable.copies(batch.table.num_tokens)
+            table = table.to(features_NPD.device)
+        else:
+            features_NPD, table = self.projector(features_NPE), batch.table
+        return placed(words, batch.ids_BL, batch.visual_BL, features_NPD, self.ends_KD, table)
 
     def forward(
         self, batch: Batch, features_NPE: Tensor | None = None, prefix: Prefix | None = None
