@@ -129,14 +129,12 @@ def swap_out(row: list[int], plan: VisualPlan, segment: Segment) -> None:
     row[Column.OUT_H], row[Column.OUT_W] = row[Column.OUT_W], row[Column.OUT_H]
 
 
-def draw_column_major(
-    tiles_NCHW: NDArray[np.uint8], canvas: Canvas, frame: Image.Image, fill: tuple[int, int, int]
-) -> None:
-    real_draw(tiles_NCHW, canvas, frame, fill)
+def cut_column_major(tiles_NCHW: NDArray[np.uint8], canvas: Canvas, content_CHW: NDArray[np.uint8]) -> None:
+    real_cut(tiles_NCHW, canvas, content_CHW)
     tiles_NCHW[:] = rearrange(tiles_NCHW.copy(), "(r c) d h w -> (c r) d h w", r=canvas.tiles.h)
 
 
-real_row, real_draw = anyres.lower._row, anyres.pixels._draw
+real_row, real_cut = anyres.lower._row, anyres.pixels._cut
 MUTATIONS: dict[str, tuple[str, Callable[..., Any]]] = {
     "layout": ("anyres.plan.choose_layout", lambda image, grid, tile: choose_layout(image, grid, tile).transposed),
     "image of the layout": (
@@ -149,7 +147,7 @@ MUTATIONS: dict[str, tuple[str, Callable[..., Any]]] = {
     "crop corner": ("anyres.lower._row", in_row(swap_crop_corner)),
     "crop size": ("anyres.lower._row", in_row(swap_crop_size)),
     "resampled size": ("anyres.lower._row", in_row(swap_out)),
-    "order of tiles": ("anyres.pixels._draw", draw_column_major),
+    "order of tiles": ("anyres.pixels._cut", cut_column_major),
 }
 
 
