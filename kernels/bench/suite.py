@@ -7,6 +7,7 @@ from kernels.bench.work import Setting, Work
 
 SUITE: dict[str, str] = {
     "pack": "kernels.bench.pack:works",
+    "embeds": "kernels.bench.embeds:works",
 }
 
 

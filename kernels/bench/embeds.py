@@ -1,0 +1,124 @@
+"""Packing into the language model's inputs: a prompt of 64 words round each of eight mixed images, padded on the left.
+
+"into": the words' vectors are there, the visual tokens come. "embeds": words are looked up too.
+
+Legend: N tiles, P tokens per tile, D width, K end vectors, T packed tokens, B prompts, L sequence, V words.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kernels.bench.cases import CASES, ImageCase
+from kernels.bench.pack import inputs, moved_rows
+from kernels.bench.peers import eager_merge, transformers_merge
+from kernels.bench.verify import verify
+from kernels.bench.work import Setting, Work
+from kernels.pack.embeds import pack_embeds, pack_into
+from kernels.pack.reference import pack_reference
+from kernels.pack.table import PackTable
+
+BEFORE = AFTER = 32
+VOCABULARY = 1000
+IMAGE_ID = 7
+
+
+def works(setting: Setting) -> Iterator[Work]:
+    """Give each case's packing into the inputs, without and with the words."""
+    for case in CASES.values():
+        if isinstance(case, ImageCase) and setting.wants(case.name):
+            yield from _case(case, setting)
+
+
+def _case(case: ImageCase, setting: Setting) -> Iterator[Work]:
+    table = case.table().prepare().to(setting.device)
+    features, ends = inputs(case, table, setting)
+    counts = _tokens_of_images(table)
+    ids, visual = prompts(counts, setting.device)
+    words = torch.randn(VOCABULARY, setting.width, generator=torch.Generator().manual_seed(2)).to(features)
+    embeds = F.embedding(ids, words)
+    tokens = pack_reference(features, ends, table)
+    expected = torch.where((visual >= 0)[..., None], tokens[visual.clamp(min=0)], embeds)
+    del tokens
+    merges = {
+        "transformers": lambda: transformers_merge(case, features, ends[0]),
+        "eager": lambda: eager_merge(case, features, ends[0]),
+    }
+    target = embeds.clone()
+    into = {
+        "transformers": lambda: scattered(embeds, ids, merges["transformers"]()),
+        "eager": lambda: stacked(embeds, merges["eager"](), counts),
+        setting.ours: lambda: pack_into(target, visual, features, ends, table),
+    }
+    looked_up = {
+        "transformers": lambda: scattered(F.embedding(ids, words), ids, merges["transformers"]()),
+        "eager": lambda: stacked(F.embedding(ids, words), merges["eager"](), counts),
+        setting.ours: lambda: pack_embeds(words, ids, visual, features, ends, table),
+    }
+    row_bytes = setting.width * setting.dtype.itemsize
+    text = int((visual < 0).sum())
+    for direction, calls, rows in (("into", into, 0), ("embeds", looked_up, 2 * text)):
+        calls = {name: _quietly(call) for name, call in calls.items()}
+        verify({name: _flat(call) for name, call in calls.items()}, expected.flatten(0, 1))
+        yield Work(
+            kernel="embeds",
+            case=case.name,
+            direction=direction,
+            width=setting.width,
+            dtype=setting.dtype,
+            shape=f"{table.num_source} -> {table.num_tokens} tokens in [{', '.join(map(str, ids.shape))}]",
+            calls=calls,
+            moved_bytes=(moved_rows(table) + rows) * row_bytes,
+            peer="transformers",
+        )
+
+
+def prompts(counts: list[int], device: str) -> tuple[Tensor, Tensor]:
+    """Return ids and visual index [B, L]: padding, 32 words, one image's tokens, 32 words."""
+    length = max(counts) + BEFORE + AFTER
+    visual = torch.full((len(counts), length), -1)
+    start = 0
+    for row, count in enumerate(counts):
+        visual[row, length - AFTER - count : length - AFTER] = torch.arange(start, start + count)
+        start += count
+    ids = torch.randint(IMAGE_ID + 1, VOCABULARY, visual.shape, generator=torch.Generator().manual_seed(3))
+    return torch.where(visual >= 0, IMAGE_ID, ids).to(device), visual.to(device)
+
+
+def scattered(embeds_BLD: Tensor, ids_BL: Tensor, tokens_TD: Tensor) -> Tensor:
+    """Return the inputs as transformers' models make them, the check of their number included."""
+    mask_BL1 = (ids_BL == IMAGE_ID)[..., None]
+    if int(mask_BL1.sum()) != len(tokens_TD):
+        raise ValueError(f"{int(mask_BL1.sum())} places for {len(tokens_TD)} tokens")
+    return embeds_BLD.masked_scatter(mask_BL1.expand_as(embeds_BLD), tokens_TD.to(embeds_BLD.dtype))
+
+
+def stacked(embeds_BLD: Tensor, tokens_TD: Tensor, counts: list[int]) -> Tensor:
+    """Return the inputs as eager code makes them: each prompt joined of its parts, all padded and stacked."""
+    rows = []
+    for embeds_LD, tokens_XD in zip(embeds_BLD, tokens_TD.split(counts), strict=True):
+        stop = len(embeds_LD) - AFTER
+        begin = stop - len(tokens_XD) - BEFORE
+        joined_XD = torch.cat([embeds_LD[begin : begin + BEFORE], tokens_XD, embeds_LD[stop:]])
+        rows.append(torch.cat([embeds_LD[:begin], joined_XD]))
+    return torch.stack(rows)
+
+
+def _tokens_of_images(table: PackTable) -> list[int]:
+    # an overview and a detail map each
+    counts = torch.bincount(torch.from_numpy(table.host_T).long())
+    return counts.view(-1, 2).sum(1).tolist()
+
+
+def _quietly(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    def quiet() -> Tensor:
+        with torch.no_grad():
+            return call()
+
+    return quiet
+
+
+def _flat(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    return lambda: call().flatten(0, 1)
