@@ -36,6 +36,7 @@ def load(
     template: str | None = None,
     adapter: str | Path | None = None,
     rope_type: RopeType | None = None,
+    pickles: bool = False,
 ) -> tuple[LMM, Processor]:
     """Return the model of `source`, in evaluation mode, and its processor.
 
@@ -48,6 +49,8 @@ def load(
     device_map: "auto" or a dict of the language model's modules, to spread it over devices; `device` is not used then.
     template: the name of a prompt template, instead of the one told by the checkpoint.
     adapter: a LoRA folder to merge into `source`, its base.
+    pickles: read torch files too, with weights_only; by default they are refused unread, and anyres-convert makes
+    safetensors of them.
 
     The weights are never in memory twice. Nothing is downloaded and no code from the folder runs. Raises ValueError for
     an unknown layout, a key that is missing or not supported, weights that do not fit, or a package that is missing.
@@ -55,7 +58,7 @@ def load(
     folder = POCKET if source == "pocket" else Path(source)
     if quantize is not None and device_map is not None:
         raise ValueError("quantize and device_map do not go together: a quantised model is on one device")
-    checkpoint = read_checkpoint(folder, None if adapter is None else Path(adapter))
+    checkpoint = read_checkpoint(folder, None if adapter is None else Path(adapter), pickles)
     spec = checkpoint.spec if rope_factor is None else replace(checkpoint.spec, rope_factor=rope_factor)
     spec = spec if rope_type is None else replace(spec, rope_type=rope_type)
     spec = spec if template is None else replace(spec, template=template)

@@ -51,8 +51,8 @@ def adapter_folder(folder: Path) -> Path | None:
     return next((place for place in (folder, *(folder / name for name in NESTED)) if (place / CONFIG).is_file()), None)
 
 
-def read_adapter(folder: Path) -> Adapter:
-    """Return the adapter of a folder.
+def read_adapter(folder: Path, pickles: bool = False) -> Adapter:
+    """Return the adapter of a folder. pickles: as for read_tensors.
 
     Raises ValueError naming a file that is missing, a config that is not supported, a tensor that is unknown, or a
     matrix without its partner or of another rank than the config says.
@@ -64,7 +64,7 @@ def read_adapter(folder: Path) -> Adapter:
     file = next((place / name for name in (SAFETENSORS, TORCH) if (place / name).is_file()), None)
     if file is None:
         raise ValueError(f"{place}: no adapter weights, looked for {SAFETENSORS}, {TORCH}")
-    tensors = read_file(file)
+    tensors = read_file(file, pickles)
     sides: dict[str, dict[str, str]] = {}
     saved: dict[str, str] = {}
     for key in tensors:
@@ -85,7 +85,7 @@ def read_adapter(folder: Path) -> Adapter:
         config=config,
         tensors=tensors,
         pairs=pairs,
-        whole=tensors.renamed(saved).joined(_non_lora(folder, place)),
+        whole=tensors.renamed(saved).joined(_non_lora(folder, place, pickles)),
         model_config=_model_config(folder, place),
     )
 
@@ -130,12 +130,12 @@ def _pair(module: str, names: Mapping[str, str], tensors: LazyTensors, config: L
     return pair
 
 
-def _non_lora(folder: Path, place: Path) -> LazyTensors:
+def _non_lora(folder: Path, place: Path, pickles: bool) -> LazyTensors:
     """Return what was trained beside the adapter, by the names of the model without adapters."""
     path = next((where / WHOLE for where in (place, folder) if (where / WHOLE).is_file()), None)
     if path is None:
         return LazyTensors({})
-    tensors = read_file(path)
+    tensors = read_file(path, pickles)
     plain = {key: key.removeprefix("base_model.") for key in tensors}
     if any(key.startswith("model.model.") for key in plain.values()):
         plain = {old: key.removeprefix("model.") for old, key in plain.items()}

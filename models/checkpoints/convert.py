@@ -33,13 +33,15 @@ def convert(
     dtype: str | None = None,
     template: str | None = None,
     base: Path | None = None,
+    pickles: bool = False,
     report: Callable[[Written], None] = lambda written: None,
 ) -> Checkpoint:
     """Write the checkpoint of folder `source`, whatever its layout, to folder `target` in `layout`; return it.
 
     One tensor is in memory at a time. dtype: of the written weights, by default their own. template: the name of a
     prompt template, instead of the one that was told by the source. base: what `source`, a LoRA folder, is merged
-    into, instead of the folder that its config names. report: called after each weights file.
+    into, instead of the folder that its config names. pickles: read torch files too, with
+    weights_only. report: called after each weights file.
 
     A run that was cut off goes on with the same command: the file conversion.json in `target`, written first, records
     source and options, and whole weights files are kept. Raises ValueError for an unknown layout, dtype or template, a
@@ -49,7 +51,7 @@ def convert(
         raise ValueError(f"layout {layout!r} is none of {', '.join(WRITERS)}")
     if shard_bytes < 1:
         raise ValueError(f"shard_bytes: expected at least 1, got {shard_bytes}")
-    whole = read_checkpoint(source) if base is None else read_checkpoint(base, adapter=source)
+    whole = read_checkpoint(source, None, pickles) if base is None else read_checkpoint(base, source, pickles)
     checkpoint = _changed(whole, dtype, template)
     record = record_of(source, base, layout=layout, dtype=dtype, template=template, shard_bytes=shard_bytes)
     resume = _resumes(target, LAST[layout], record)

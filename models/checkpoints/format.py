@@ -42,8 +42,11 @@ def is_run_folder(folder: Path) -> bool:
     return (folder / SPEC).is_file()
 
 
-def read_run(folder: Path) -> Checkpoint:
-    """Return the checkpoint of a run folder. Raises ValueError naming the file and what is wrong with it."""
+def read_run(folder: Path, pickles: bool = False) -> Checkpoint:
+    """Return the checkpoint of a run folder. Raises ValueError naming the file and what is wrong with it.
+
+    pickles: as for read_tensors.
+    """
     raw = read_json(folder / SPEC)
     if raw.get("format") != FORMAT:
         raise ValueError(f"{folder / SPEC}: expected format {FORMAT}, got {raw.get('format')!r}")
@@ -51,7 +54,7 @@ def read_run(folder: Path) -> Checkpoint:
         spec=build(ModelSpec, raw["spec"], f"{folder / SPEC}: spec"),
         llm_config=read_json(folder / LLM_CONFIG),
         tokenizer=read_tokenizer(folder / TOKENIZER),
-        tensors=read_tensors(folder),
+        tensors=read_tensors(folder, pickles),
     )
 
 

@@ -54,8 +54,11 @@ def is_llava_hf(config: Config) -> bool:
     return "vision_config" in config and "text_config" in config
 
 
-def read_llava_hf(folder: Path) -> Checkpoint:
-    """Return the checkpoint of a llava-hf folder. Raises ValueError naming the key that is missing or not supported."""
+def read_llava_hf(folder: Path, pickles: bool = False) -> Checkpoint:
+    """Return the checkpoint of a llava-hf folder. Raises ValueError naming the key that is missing or not supported.
+
+    pickles: as for read_tensors.
+    """
     config, where = read_json(folder / "config.json"), str(folder / "config.json")
     kind = config.get("model_type")
     if kind not in KINDS:
@@ -63,7 +66,7 @@ def read_llava_hf(folder: Path) -> Checkpoint:
     if config.get("projector_hidden_act", "gelu") != "gelu" or not config.get("multimodal_projector_bias", True):
         raise ValueError(f"{where}: expected a projector with biases and projector_hidden_act 'gelu'")
     tokenizer = read_tokenizer(folder / TOKENIZER)
-    tensors = read_tensors(folder)
+    tensors = read_tensors(folder, pickles)
     ours: Mapping[str, Tensor] = stack_ends(tensors.renamed(rename(tensors, hf_layout(tensors), "anyres")))
     # a silent part is of the type that transformers' class takes
     raw_llm = {"model_type": DEFAULTS[kind][1], **config["text_config"], "tie_word_embeddings": _tied(config)}

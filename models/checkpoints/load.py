@@ -15,25 +15,26 @@ from models.checkpoints.official import is_official, read_official
 from models.checkpoints.vocabulary import HEAD
 from models.lmm import LMM
 
-READERS: dict[str, Callable[[Path], Checkpoint]] = {
+READERS: dict[str, Callable[[Path, bool], Checkpoint]] = {
     "anyres": read_run,
     "llava-hf": read_llava_hf,
-    "official": read_official,
+    "official": lambda folder, pickles: read_official(folder, pickles=pickles),
 }
 
 
-def read_checkpoint(folder: Path, adapter: Path | None = None) -> Checkpoint:
+def read_checkpoint(folder: Path, adapter: Path | None = None, pickles: bool = False) -> Checkpoint:
     """Return the checkpoint of a folder, its layout told by the files and keys in it, never by its name.
 
     adapter: a LoRA folder to merge into it. A LoRA folder in place of `folder` is merged into the local folder that its
-    config names as its base. Raises ValueError listing what was looked for when no layout fits.
+    config names as its base. pickles: read torch files too, with weights_only, which makes tensors and nothing else; by
+    default they are refused unread. Raises ValueError listing what was looked for when no layout fits.
     """
     if adapter is not None:
-        found = read_adapter(adapter)
-        return merged(_read_base(folder, found), found)
+        found = read_adapter(adapter, pickles)
+        return merged(_read_base(folder, found, pickles), found)
     if adapter_folder(folder) is not None:
-        return read_checkpoint(base_folder(folder), folder)
-    return READERS[layout_of(folder)](folder)
+        return read_checkpoint(base_folder(folder), folder, pickles)
+    return READERS[layout_of(folder)](folder, pickles)
 
 
 def layout_of(folder: Path) -> str:
@@ -54,12 +55,12 @@ def layout_of(folder: Path) -> str:
     )
 
 
-def _read_base(folder: Path, adapter: Adapter) -> Checkpoint:
+def _read_base(folder: Path, adapter: Adapter, pickles: bool) -> Checkpoint:
     """Return what an adapter is merged into; an adapter with an official config.json has the say over its base's."""
     plain = (folder / "config.json").is_file() and not is_llava_hf(read_json(folder / "config.json"))
     if is_official(adapter.model_config) and plain and not is_run_folder(folder):
-        return read_official(folder, adapter.model_config, adapter.whole)
-    return READERS[layout_of(folder)](folder)
+        return read_official(folder, adapter.model_config, adapter.whole, pickles)
+    return READERS[layout_of(folder)](folder, pickles)
 
 
 @torch.no_grad()

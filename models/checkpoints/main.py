@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", choices=DTYPES, help="round the weights to this dtype (default: keep every bit)")
     parser.add_argument("--template", help="prompt template, instead of the one that SOURCE tells")
     parser.add_argument("--base", type=Path, help="the base of SOURCE, a LoRA folder (default: what its config names)")
+    parser.add_argument("--pickles", action="store_true", help="read torch files (.bin), with weights_only")
     arguments = parser.parse_args(argv)
     # torch and transformers take seconds to load: not for --help
     from models.checkpoints.convert import convert
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             dtype=arguments.dtype,
             template=arguments.template,
             base=arguments.base,
+            pickles=arguments.pickles,
             report=_show,
         )
     except (ValueError, OSError) as error:

@@ -56,18 +56,21 @@ def is_official(config: Config) -> bool:
     return "mm_vision_tower" in config
 
 
-def read_official(folder: Path, config: Config | None = None, extra: Mapping[str, Tensor] | None = None) -> Checkpoint:
+def read_official(
+    folder: Path, config: Config | None = None, extra: Mapping[str, Tensor] | None = None, pickles: bool = False
+) -> Checkpoint:
     """Return the checkpoint of an official folder, its tower inside the weights or in a folder next to them.
 
     config: instead of the folder's config.json. extra: further tensors by official names, instead of the folder's own:
     with both, a plain language model's folder is read as the base that an adapter was trained on.
+    pickles: as for read_tensors.
 
     Raises ValueError naming the key or file that is missing or not supported.
     """
     where = str(folder / "config.json")
     config = read_json(folder / "config.json") if config is None else config
     check_keys(config, where)
-    files = read_files(folder, config)
+    files = read_files(folder, config, pickles)
     check_tokens(config, files.tokenizer, where)
     tensors = files.tensors.joined(extra or {})
     tower = find_tower(folder, config, tensors)

@@ -34,17 +34,18 @@ class Files:
     tokenizer: Tokenizer
 
 
-def read_files(folder: Path, config: Mapping[str, Any]) -> Files:
+def read_files(folder: Path, config: Mapping[str, Any], pickles: bool = False) -> Files:
     """Return the tensors and the tokenizer of an official folder, those that it lacks from its base model's.
 
+    pickles: as for read_tensors.
     Raises ValueError listing what was looked for.
     """
     alone = (folder / PROJECTOR_ALONE).is_file() and not _whole(folder)
     if not alone:
-        return Files(tensors=read_tensors(folder), tokenizer=find_tokenizer(folder))
+        return Files(tensors=read_tensors(folder, pickles), tokenizer=find_tokenizer(folder))
     base = _base(folder, config)
     # the projector's file wins: with mm_use_im_start_end it holds the trained word vectors, too
-    tensors = read_tensors(base).joined(read_file(folder / PROJECTOR_ALONE))
+    tensors = read_tensors(base, pickles).joined(read_file(folder / PROJECTOR_ALONE, pickles))
     has_tokenizer = any(folder.glob("tokenizer.*"))
     return Files(tensors=tensors, tokenizer=find_tokenizer(folder if has_tokenizer else base))
 

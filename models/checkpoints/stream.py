@@ -8,8 +8,9 @@ from math import prod
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from models.checkpoints.header import LENGTH_BYTES, METADATA, read_entries
 
 # the format's names
 DTYPES = {
@@ -27,8 +28,6 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
-# the length of the header comes first, and the data starts at a multiple of it
-LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +59,16 @@ class Slot:
 def read_header(path: Path) -> dict[str, Slot]:
     """Return the tensors of a file by name, none of them read.
 
-    Raises ValueError naming the file when it is cut short, is none, or has a dtype that is not known here.
+    Raises ValueError naming the file when it is cut short, is none, lies about its tensors, or has a dtype that is not
+    known here.
     """
-    try:
-        # the library checks that header and length agree
-        safe_open(path, framework="pt", device="cpu")
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(LENGTH_BYTES))
-        raw = json.loads(file.read(length))
-    raw.pop("__metadata__", None)
-    unknown = sorted({entry["dtype"] for entry in raw.values()} - set(DTYPES))
-    if unknown:
-        raise ValueError(f"{path}: tensors of dtype {', '.join(unknown)}, expected {', '.join(DTYPES)}")
+    entries, first = read_entries(path, {name: dtype.itemsize for name, dtype in DTYPES.items()})
     return {
         key: Slot(
             what=Shape(dtype=DTYPES[entry["dtype"]], shape=tuple(entry["shape"])),
-            start=LENGTH_BYTES + length + entry["data_offsets"][0],
+            start=first + entry["data_offsets"][0],
         )
-        for key, entry in raw.items()
+        for key, entry in entries.items()
     }
 
 
@@ -102,7 +91,7 @@ def write_file(path: Path, tensors: Mapping[str, Tensor], shapes: Mapping[str, S
     """
     # large items first, so that every tensor starts at a multiple of its item
     keys = sorted(shapes, key=lambda key: -shapes[key].dtype.itemsize)
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, object] = {METADATA: {"format": "pt"}}
     end = 0
     for key in keys:
         start, end = end, end + shapes[key].nbytes
@@ -112,6 +101,7 @@ def write_file(path: Path, tensors: Mapping[str, Tensor], shapes: Mapping[str, S
             "data_offsets": [start, end],
         }
     text = json.dumps(header, separators=(",", ":")).encode()
+    # the data starts at a multiple of the length's bytes
     text += b" " * (-len(text) % LENGTH_BYTES)
     part = path.with_suffix(".part")
     with part.open("wb") as file:

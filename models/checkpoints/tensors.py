@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from models.checkpoints.shards import shard_files
 from models.checkpoints.stream import Shape, read_header, read_slot, shape_of, write_file
 
 SAFETENSORS, SAFETENSORS_INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -85,30 +86,31 @@ def lazily(tensors: Mapping[str, Tensor]) -> LazyTensors:
     return LazyTensors({key: _held(tensor) for key, tensor in tensors.items()})
 
 
-def read_tensors(folder: Path) -> LazyTensors:
-    """Return the weights of a folder: safetensors, else torch files read with weights_only; whole or in shards.
+def read_tensors(folder: Path, pickles: bool = False) -> LazyTensors:
+    """Return the weights of a folder, whole or in shards: safetensors.
 
-    Raises ValueError naming what was looked for, a shard that is missing, a file that is
-    damaged, or a name outside the folder.
+    pickles: read torch files too, where there is no safetensors file, with weights_only, which makes tensors and
+    nothing else. Raises ValueError naming what was looked for, a torch file that may not be read, a shard that is
+    missing, a file that is damaged, or a name outside the folder.
     """
     for index in (SAFETENSORS_INDEX, TORCH_INDEX):
         whole = SAFETENSORS if index == SAFETENSORS_INDEX else TORCH
         if (folder / index).is_file():
-            return _read_files(folder, _shards(folder / index))
+            return _read_files(folder, shard_files(folder / index), pickles)
         if (folder / whole).is_file():
-            return _read_files(folder, [whole])
+            return _read_files(folder, [whole], pickles)
     looked = ", ".join((SAFETENSORS, SAFETENSORS_INDEX, TORCH, TORCH_INDEX))
     raise ValueError(f"{folder}: no weights, looked for {looked}")
 
 
-def read_file(path: Path) -> LazyTensors:
-    """Return the tensors of one weights file: safetensors by its ending, else a torch file read with weights_only.
+def read_file(path: Path, pickles: bool = False) -> LazyTensors:
+    """Return the tensors of one weights file: safetensors by its ending, else a torch file (where `pickles`).
 
-    Raises ValueError naming the file when it is missing or damaged.
+    Raises ValueError naming the file when it is missing, damaged, or a torch file that may not be read.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    return _read_files(path.parent, [path.name])
+    return _read_files(path.parent, [path.name], pickles)
 
 
 def write_tensors(
@@ -171,17 +173,13 @@ def _is_whole(path: Path, shard: Mapping[str, Shape]) -> bool:
     return {key: slot.what for key, slot in found.items()} == shard
 
 
-def _shards(index: Path) -> list[str]:
-    names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    for name in names:
-        if Path(name).name != name:
-            raise ValueError(f"{index}: shard {name!r} is not a plain file name")
-        if not (index.parent / name).is_file():
-            raise ValueError(f"{index}: shard {name} is missing")
-    return names
-
-
-def _read_files(folder: Path, names: list[str]) -> LazyTensors:
+def _read_files(folder: Path, names: list[str], pickles: bool) -> LazyTensors:
+    torch_files = [name for name in names if Path(name).suffix != ".safetensors"]
+    if torch_files and not pickles:
+        raise ValueError(
+            f"{folder / torch_files[0]}: a torch file is a pickle and is not read. Where you trust it, convert the "
+            "folder once: anyres-convert anyres FOLDER TARGET --pickles"
+        )
     # one torch file is mapped at a time: what was read of it counts as memory for as long as it is
     opened = lru_cache(maxsize=1)(_open_torch)
     entries: dict[str, Lazy] = {}

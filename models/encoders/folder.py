@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from torch import Tensor
 from transformers import Dinov2Model, Dinov2WithRegistersModel
 
+from models.checkpoints.shards import shard_files
+from models.checkpoints.stream import Slot, read_header, read_slot
 from models.encoders.promise import promised, promised_open_clip
 from models.encoders.rename import open_clip_to_hf_clip, timm_to_hf_siglip
 
@@ -60,8 +61,9 @@ def _transformers(folder: Path) -> TowerFiles:
 def _dinov2(folder: Path, registers: bool) -> dict[str, Tensor]:
     # the releases have older names, which transformers alone knows to renew
     kind = Dinov2WithRegistersModel if registers else Dinov2Model
-    if not any(folder.glob("model*.safetensors")):
-        raise ValueError(f"{folder}: expected model.safetensors there (pickles are not read), found {_names(folder)}")
+    for file in _files(folder, "model"):
+        # transformers reads them next: what they promise is checked first
+        read_header(file)
     model, info = kind.from_pretrained(
         folder, dtype="auto", local_files_only=True, use_safetensors=True, output_loading_info=True
     )
@@ -88,25 +90,27 @@ def _open_clip(folder: Path) -> TowerFiles:
 
 def _tensors(folder: Path, stem: str, part: str) -> dict[str, Tensor]:
     """Return the tensors under the prefix `part`, without it; of a file that has no such prefix, all of them."""
+    places: dict[str, tuple[Path, Slot]] = {}
+    for file in _files(folder, stem):
+        places |= {key: (file, slot) for key, slot in read_header(file).items()}
+    prefix = part if any(key.startswith(part) for key in places) else ""
+    # of a whole model only the vision part is read from disk
+    wanted = {key: place for key, place in places.items() if key.startswith(prefix)}
+    return {key.removeprefix(prefix): read_slot(file, slot) for key, (file, slot) in wanted.items()}
+
+
+def _files(folder: Path, stem: str) -> list[Path]:
+    """Return the safetensors files of a folder; ValueError when it has none, or an index that names others."""
     index, single = folder / f"{stem}.safetensors.index.json", folder / f"{stem}.safetensors"
     if index.is_file():
-        files = [folder / name for name in sorted(set(_json(index)["weight_map"].values()))]
+        files = [folder / name for name in shard_files(index)]
     elif single.is_file():
         files = [single]
     else:
         raise ValueError(f"{folder}: expected {single.name} there (pickles are not read), found {_names(folder)}")
-    places: dict[str, Path] = {}
-    for file in files:
-        with safe_open(file, framework="pt") as tensors:
-            places |= dict.fromkeys(tensors.keys(), file)
-    prefix = part if any(key.startswith(part) for key in places) else ""
-    state: dict[str, Tensor] = {}
-    for file in files:
-        with safe_open(file, framework="pt") as tensors:
-            # of a whole model only the vision part is read from disk
-            wanted = [key for key, place in places.items() if place == file and key.startswith(prefix)]
-            state |= {key.removeprefix(prefix): tensors.get_tensor(key) for key in wanted}
-    return state
+    if strange := [file.name for file in files if file.suffix != ".safetensors"]:
+        raise ValueError(f"{index}: shard {strange[0]} is no safetensors file (pickles are not read)")
+    return files
 
 
 def _colours(mean: Any, std: Any) -> dict[str, tuple[float, ...]]:

@@ -87,7 +87,7 @@ class TestMerge:
         for name in ("config.json", "tokenizer.json"):
             (tmp_path / "hand" / name).write_bytes((base / name).read_bytes())
         (tmp_path / "hand" / "vision_tower").symlink_to(base / "vision_tower")
-        model, _ = load(base, adapter=tmp_path / "lora")
+        model, _ = load(base, adapter=tmp_path / "lora", pickles=binary)
         hand, _ = load(tmp_path / "hand")
         same_tensors(model.state_dict(), hand.state_dict())
         plain, _ = load(base)
@@ -156,7 +156,7 @@ class TestFolder:
         assert "base_model.model.model.mm_projector.0.weight" in beside
         torch.save(beside, lora / "non_lora_trainables.bin")
         # the base is found by the last part of the name that the config gives, next to the adapter
-        model, processor = load(lora)
+        model, processor = load(lora, pickles=True)
         state = model.state_dict()
         for module in MODULES:
             assert torch.equal(state[f"llm.{module}.weight"], by_hand(tensors, pairs, 1.5)[f"{module}.weight"])
@@ -172,7 +172,7 @@ class TestFolder:
         lora = write_adapter(tmp_path / "lora", pairs)
         newline = torch.arange(48.0)
         torch.save({"base_model.model.model.image_newline": newline}, lora / "non_lora_trainables.bin")
-        found = read_checkpoint(folder, lora).tensors
+        found = read_checkpoint(folder, lora, pickles=True).tensors
         assert torch.equal(found["ends_KD"], newline[None])
 
     def test_a_checkpoint_s_nested_adapter_is_found(self, official, tmp_path):
@@ -270,4 +270,4 @@ class TestRefusals:
         (lora / "adapter_config.json").write_text(json.dumps(lora_config()))
         torch.save({"x": Path("not a tensor")}, lora / "adapter_model.bin")
         with pytest.raises(ValueError, match="holds more than tensors"):
-            read_adapter(lora)
+            read_adapter(lora, pickles=True)

@@ -195,7 +195,7 @@ class TestFolders:
     @pytest.mark.parametrize("nested", ["adapter_model/lora_default", "."])
     def test_the_released_parts_make_a_reward_model(self, sft, tmp_path, tiny_image, nested):
         head, pairs = self.reward_folder(tmp_path / "rm", "somewhere/LLaVA-RLHF/sft_model", nested)
-        model = load_reward(tmp_path / "rm")
+        model = load_reward(tmp_path / "rm", pickles=True)
         assert model.processor.spec.grid == GridSpec(overview="pad", merge="flat")
         plain, processor = load(sft)
         state = plain.state_dict()
@@ -209,12 +209,12 @@ class TestFolders:
         by_hand = RewardModel(plain, head, processor).eval()
         example = conversation(tiny_image(90, 60))
         assert model.score([example], [CAPTIONS]) == by_hand.score([example], [CAPTIONS])
-        assert load_reward(tmp_path / "rm", base=sft).score([example]) == by_hand.score([example])
+        assert load_reward(tmp_path / "rm", base=sft, pickles=True).score([example]) == by_hand.score([example])
 
     def test_a_whole_checkpoint_with_a_head(self, sft, tiny_image):
         head = fresh_head(48)
         torch.save(head.state_dict(), sft / "reward_head")
-        model = load_reward(sft)
+        model = load_reward(sft, pickles=True)
         assert torch.equal(model.head.weight, head.weight)
         assert len(model.score([conversation(tiny_image(60, 60))])) == 1
 
@@ -223,6 +223,6 @@ class TestFolders:
             load_reward(sft)
         torch.save(fresh_head(40).state_dict(), sft / "reward_head")
         with pytest.raises(ValueError, match=r"reward_head: expected weight \[1, 48\] and bias \[1\], got .*\[1, 40\]"):
-            load_reward(sft)
+            load_reward(sft, pickles=True)
         with pytest.raises(ValueError, match=r"a base .* is for an adapter"):
             load_reward(sft, base=sft)
