@@ -1,6 +1,6 @@
 """What each command's configuration holds, as frozen dataclasses; conf.build makes them from composed YAML."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from anyres.grid import GridSpec
@@ -11,6 +11,7 @@ from evals.controls import NO_CONTROL, Control
 from evals.predict import Batching
 from evals.trackers import TrackerName
 from models.encoders.spec import EncoderSpec
+from models.llms.rope import RopeType
 from models.serve.openai.limits import Limits
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
 from models.training.stage import StageSpec
@@ -41,6 +42,7 @@ class ModelChoice:
     dtype: Literal["float32", "float16", "bfloat16"]
     weights: str | None = None
     rope_factor: float = 1.0
+    rope_type: RopeType = "linear"
     tokenization: Literal["official", "transformers"] = "official"
     several: Literal["grid", "pad"] = "grid"
     around: tuple[str, str] = ("", "")
@@ -64,6 +66,7 @@ class ModelChoice:
             around=self.around,
             times=self.times,
             rope_factor=self.rope_factor,
+            rope_type=self.rope_type,
             dtype=self.dtype,
         )
 
@@ -73,6 +76,8 @@ class PlanConfig:
     """anyres-plan: a model's parts, the positions of text to assume, how inputs share a prompt, and a file to draw to.
 
     together: plan all inputs as one prompt. budget: the most visual tokens of that prompt, or None; implies together.
+    fewer_frames: clips give frames to the budget too. rope_factor: None to tell what is needed; a number is the context
+    to plan for, and a plan beyond it an error. most_frames: as many frames as that context holds, not video.num_frames.
     """
 
     encoder: EncoderSpec
@@ -85,17 +90,23 @@ class PlanConfig:
     together: bool
     budget: int | None
     draw: str | None
+    rope_factor: float | None = None
+    most_frames: bool = False
+    fewer_frames: bool = False
 
     def __post_init__(self) -> None:
         if self.text_tokens < 0:
             raise ValueError(f"text_tokens: expected at least 0, got {self.text_tokens}")
         if self.budget is not None and self.budget < 1:
             raise ValueError(f"budget: expected at least 1 token, or null for none, got {self.budget}")
+        if self.rope_factor is not None and not self.rope_factor >= 1:
+            raise ValueError(f"rope_factor: expected at least 1, or null for what is needed, got {self.rope_factor}")
 
     @property
     def spec(self) -> ModelSpec:
-        """Return the model that the parts make up."""
-        return self.model.spec(self.encoder, self.projector, self.llm, self.grid, self.video)
+        """Return the model that the parts make up, with the RoPE factor to plan for."""
+        spec = self.model.spec(self.encoder, self.projector, self.llm, self.grid, self.video)
+        return spec if self.rope_factor is None else replace(spec, rope_factor=self.rope_factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +114,10 @@ class AskConfig:
     """anyres-ask: a model, how media are looked at, and how answers are written.
 
     source: "pocket" or a checkpoint folder. grid, video: settings that replace the model's own, whole or by key; None
-    for its own. rope_factor: "auto" for what the prompt needs. times: None for as the model was trained. budget: the
-    most tokens of a prompt, or None. stop: strings that end an answer.
+    for its own. rope_factor: "auto" for what the prompt needs. rope_type: None for the checkpoint's own. times: None:
+    as the model was trained; "released": with the times that its data told. budget: the most tokens of a prompt, or
+    None; fewer_frames: clips give frames to it too. most_frames: as many frames as the context holds. stop: strings
+    that end an answer.
     """
 
     source: str
@@ -116,8 +129,11 @@ class AskConfig:
     temperature: float
     top_p: float
     seed: int
-    times: bool | None = None
+    times: bool | Literal["released"] | None = None
     budget: int | None = None
+    rope_type: RopeType | None = None
+    most_frames: bool = False
+    fewer_frames: bool = False
     stop: tuple[str, ...] = ()
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
@@ -156,8 +172,9 @@ class ServeConfig:
     hosts: tuple[str, ...] = ()
     key_env: str | None = None
     files: str | None = None
-    times: bool | None = None
+    times: bool | Literal["released"] | None = None
     budget: int | None = None
+    rope_type: RopeType | None = None
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
 
@@ -176,16 +193,18 @@ class EvalConfig:
 
     source: "pocket" or a checkpoint folder. grid, video: settings that replace the model's own, whole or by key; None
     for its own. out: the run's folder, or None for one named for the settings. steps: what to do, of what is not done
-    yet. doctor: look at the task's files instead. choices: answered in writing, or by the likelihood of each option.
-    judge: of a task that needs one, or None. engine: an endpoint in place of a model, or None. decoders: processes that
-    decode files, None for as many as pays. tracker: where results are also sent.
+    yet. rope_factor: None for the checkpoint's own, "auto" for what one clip or image may need by these settings;
+    rope_type: None for its own. most_frames: as many frames as the context holds. doctor: look at the task's files
+    instead. choices: answered in writing, or by the likelihood of each option. judge: of a task that needs one, or
+    None. engine: an endpoint in place of a model, or None. decoders: processes that decode files, None for as many as
+    pays. tracker: where results are also sent.
     """
 
     task: dict[str, Any]
     source: str
     device: str
     dtype: Literal["float32", "float16", "bfloat16"] | None
-    rope_factor: float | None
+    rope_factor: float | Literal["auto"] | None
     reader: Literal["auto", "decord", "pyav"]
     out: str | None
     limit: int | None
@@ -194,6 +213,8 @@ class EvalConfig:
     batch: Batching
     steps: Literal["all", "predict", "judge", "score"] = "all"
     doctor: bool = False
+    rope_type: RopeType | None = None
+    most_frames: bool = False
     workers: int = 1
     decoders: int | None = None
     retry_failed: bool = False
@@ -223,9 +244,10 @@ class AblateConfig:
     source: "pocket", a checkpoint folder, or for plan_only a preset. grid, video: settings that replace the model's
     own, whole or by key. encoder, llm: parts that replace a preset's; None for its own. beyond_context: read prompts
     longer than the trained context. control: what is taken away from media. times: announce clips with their times;
-    None: as the model was trained. second_end: what closes fast frames where a model has one end vector. blind: ask
-    with other media too, at every setting or once a task. text_tokens: positions of text assumed when only planning.
-    tflops: what the device sustains, for an estimate of time. tracker: where results are also sent.
+    None: as the model was trained. rope_type: of rope_factor, None for the checkpoint's own. second_end: what closes
+    fast frames where a model has one end vector. blind: ask with other media too, at every setting or once a task.
+    text_tokens: positions of text assumed when only planning. tflops: what the device sustains, for an estimate of
+    time. tracker: where results are also sent.
     """
 
     ablation: Ablation
@@ -249,7 +271,8 @@ class AblateConfig:
     batch: Batching
     control: Control = NO_CONTROL
     tflops: float | None = None
-    times: bool | None = None
+    times: bool | Literal["released"] | None = None
+    rope_type: RopeType | None = None
     second_end: Literal["none", "first"] = "none"
     tracker: TrackerName = "none"
     grid: dict[str, Any] | None = None

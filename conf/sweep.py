@@ -97,6 +97,7 @@ def _setting(cell: Cell, config: AblateConfig, composed: Composed, own: ModelSpe
         grid=settings(GridSpec, config.grid, own.grid, composed.chosen, "grid") or own.grid,
         video=settings(VideoSpec, config.video, own.video, composed.chosen, "video") or own.video,
         rope_factor=own.rope_factor if config.rope_factor is None else config.rope_factor,
+        rope_type=own.rope_type if config.rope_type is None else config.rope_type,
         times=own.times if config.times is None else config.times,
     )
     return Setting(name=cell.setting, spec=spec, weights=config.source, wiring=config.wiring, control=config.control)

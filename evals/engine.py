@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conf.build import build
@@ -39,18 +40,28 @@ def opened_engine(
     from evals.feature_cache import cached
     from evals.likelihood import LikelihoodAnswerer
     from models.build import load
+    from models.room import most_frames, text_share
     from video.clip import VideoSpec
 
     dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     dtype = None if config.dtype is None else dtypes[config.dtype]
-    model, processor = load(config.source, device=_device(config.device), dtype=dtype, rope_factor=config.rope_factor)
+    factor = config.rope_factor
+    if factor == "auto":
+        factor = _factor(config, chosen, task)
+    model, processor = load(
+        config.source, device=_device(config.device), dtype=dtype, rope_factor=factor, rope_type=config.rope_type
+    )
+    video = settings(VideoSpec, config.video, processor.spec.video, chosen, "video")
+    if config.most_frames:
+        text = text_share(processor.spec, task.max_new_tokens)
+        video = most_frames(processor.spec, video or processor.spec.video, text)
     count = num_decoders(config.decoders, samples)
     with cached(model), Decoders(count) if count else nullcontext() as decoders:
         answerer = LmmAnswerer(
             model,
             processor,
             grid=settings(GridSpec, config.grid, processor.spec.grid, chosen, "grid"),
-            video=settings(VideoSpec, config.video, processor.spec.video, chosen, "video"),
+            video=video,
             reader=config.reader,
             decoders=decoders,
             finite=config.alarm is not None,
@@ -59,6 +70,20 @@ def opened_engine(
             yield answerer
         else:
             yield LikelihoodAnswerer(answerer, task, samples, config.choices)
+
+
+def _factor(config: EvalConfig, chosen: Mapping[str, str], task: Task) -> float:
+    """Return the RoPE factor that one clip or image may need, from the checkpoint's spec alone."""
+    from anyres.grid import GridSpec
+    from models.build import POCKET
+    from models.checkpoints.load import read_checkpoint
+    from models.room import factor_at_most
+    from video.clip import VideoSpec
+
+    spec = read_checkpoint(POCKET if config.source == "pocket" else Path(config.source)).spec
+    grid = settings(GridSpec, config.grid, spec.grid, chosen, "grid")
+    video = settings(VideoSpec, config.video, spec.video, chosen, "video")
+    return factor_at_most(spec, video, grid, task.max_new_tokens)
 
 
 @contextmanager

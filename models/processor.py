@@ -22,12 +22,13 @@ from anyres.plan import VisualPlan
 from models.batch import Batch
 from models.example import PLACEHOLDER, Example
 from models.generation import Stopped
-from models.looks import MediumLook, Settled, plan_medium, plans_within, remedies, settle
+from models.looks import shape_of, shapes_of
 from models.prompt.expand import IGNORED, TEXT, PromptPlan, expand
 from models.prompt.labels import Labels, learn, learned_ids, mask
 from models.prompt.slots import spread
 from models.prompt.templates import template
 from models.prompt.times import Times, announce
+from models.shapes import MediumLook, Settled, plan_shape, plans_within, remedies, settle
 from models.spec import ModelSpec
 from models.stop import StopStrings, earliest
 from video.budget import check_context
@@ -139,10 +140,11 @@ class Processor:
 
         alone: whether it is the only image of its prompt (clips aside); the model's own settings may depend on it.
         """
-        (look,) = settle([medium], self.spec, grid, video)
+        shape = shape_of(medium)
+        (look,) = settle([shape], self.spec, grid, video)
         if isinstance(medium, Image) and not alone:
             look = replace(look, grid=grid or self.spec.grid_among(2))
-        return plan_medium(medium, self.spec, look)
+        return plan_shape(shape, self.spec, look)
 
     def prepare(
         self,
@@ -164,12 +166,13 @@ class Processor:
         media = [open_image(medium) if isinstance(medium, Image) else medium for medium in example.media]
         times = self.spec.times if times is None else times
         try:
-            settled = settle(media, self.spec, grid, video, looks)
+            shapes = shapes_of(media)
+            settled = settle(shapes, self.spec, grid, video, looks)
             if budget is None:
-                plans = tuple(plan_medium(medium, self.spec, look) for medium, look in zip(media, settled, strict=True))
+                plans = tuple(plan_shape(shape, self.spec, look) for shape, look in zip(shapes, settled, strict=True))
             else:
                 text = self._text_tokens(example, times, settled)
-                plans = plans_within(media, self.spec, settled, text, budget)
+                plans = plans_within(shapes, self.spec, settled, text, budget)
             prompt = self._prompt(example, plans, times, settled)
         except ValueError as error:
             raise ValueError(f"example {example.id}: {error}") from error
@@ -196,7 +199,7 @@ class Processor:
         looks: Sequence[MediumLook] = (),
     ) -> int:
         """Return the length of a prompt without its visual tokens, however long; looked at as `prepare` does."""
-        settled = settle(example.media, self.spec, grid, video, looks)
+        settled = settle(shapes_of(example.media), self.spec, grid, video, looks)
         return self._text_tokens(example, self.spec.times if times is None else times, settled)
 
     def reprompt(self, prepared: Prepared, example: Example) -> Prepared:
@@ -250,7 +253,7 @@ class Processor:
         visual = sum(plan.num_tokens for plan in plans)
         text, spec = len(prompt.ids) - visual, self.spec
         if visual + text > spec.context:
-            help_ = remedies(example.media, spec, looks, text)
+            help_ = remedies(shapes_of(example.media), spec, looks, text)
             check_context(visual, text, spec.llm.context, spec.rope_factor, help_)
         return prompt
 

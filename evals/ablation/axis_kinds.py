@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
+
+from video.clip import Policy
 
 Value = str | int | float | bool | None
 
@@ -73,7 +76,7 @@ KINDS: dict[str, AxisKind] = {
     "detail": _kind("grid.detail", _one_of("paste", "pad_square")),
     # clips
     "sampling": _kind("video", _name("the name of video settings (conf/video)")),
-    "frame-policy": _kind("video.policy", _one_of("uniform", "fps", "interior", "segment_mid")),
+    "frame-policy": _kind("video.policy", _one_of(*get_args(Policy))),
     "frames": _kind("video.num_frames", _whole(1)),
     "fps": _kind("video.fps", _number(0.0, null=True, open_end=True)),
     "pooling-stride": _kind("video.pool", _whole(1)),
@@ -81,9 +84,12 @@ KINDS: dict[str, AxisKind] = {
     "pooling-place": _kind("video.pool_before_projector", _SWITCH),
     "clip-ends": _kind("video.end", _one_of("grid", "frame", "one_token", "no_token")),
     "frame-fit": _kind("video.fit", _one_of("squash", "crop", "pad")),
+    "frames-as": _kind("video.frames_as", _one_of("clip", "images", "anyres")),
     "slow-fast": _kind("video.slow_every", _whole(1, null=True)),
     "rope-factor": _kind("rope_factor", _number(1.0, null=True)),
-    "time-instruction": _kind("times", _one_of(True, False, None)),
+    # a dynamic base grows with a prompt, so that beginnings which prompts share are not read alike
+    "rope-type": _kind("rope_type", _one_of("linear", "yarn", None)),
+    "time-instruction": _kind("times", _one_of(True, False, "released", None)),
     # controls
     "frame-control": _kind("control.frames", _one_of("all", "single", "shuffled")),
     "reduce": _kind("control.reduce", _one_of(1, 2, 4, 8)),

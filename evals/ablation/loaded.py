@@ -25,6 +25,8 @@ from evals.predict import Answerer
 from evals.result import Prediction
 from evals.run import versions
 from models.build import load
+from models.llms.rope import RopeType
+from models.llms.rotary import is_fixed
 from models.lmm import LMM
 from models.processor import Processor
 from video.reader import Backend
@@ -57,7 +59,7 @@ class LoadedModels:
         self.loads = 0
         self._encoders: dict[str, CachedEncoder] = {}
         self._sources: dict[str, str] = {}
-        self._key: tuple[str, float] | None = None
+        self._key: tuple[str, float, RopeType] | None = None
         self._loaded: tuple[LMM, Processor] | None = None
         self._engine: Together | None = None
         self._weights: Config = {}
@@ -65,7 +67,7 @@ class LoadedModels:
 
     def answerer(self, setting: Setting) -> Answerer:
         """Return what answers at a setting, loading its model when another one is held."""
-        model, processor = self.model(setting.weights, setting.spec.rope_factor)
+        model, processor = self.model(*setting.model)
         # the setting's context may be wider than the weights': to read beyond the trained length on purpose
         context = replace(processor.spec.llm, context=setting.spec.llm.context)
         wide = replace(processor.spec, llm=context, times=setting.spec.times)
@@ -88,15 +90,23 @@ class LoadedModels:
     def engine(self, setting: Setting) -> Together:
         """Return what answers all settings of the model that `setting` has."""
         model, processor = self.model(*setting.model)
+        if not is_fixed(model.llm):
+            raise ValueError(
+                "rope_type: a sweep reads beginnings that prompts share once, and a dynamic base reads them by each "
+                "prompt's length; expected linear or yarn"
+            )
         if self._engine is None or self._engine.model is not model:
             self._engine = Together(model, processor, self.positions, self.reading)
         return self._engine
 
-    def model(self, source: str, rope_factor: float) -> tuple[LMM, Processor]:
+    def model(self, source: str, rope_factor: float, rope_type: RopeType = "linear") -> tuple[LMM, Processor]:
         """Return the model of a source with its processor."""
-        if self._loaded is None or self._key != (source, rope_factor):
+        key = (source, rope_factor, rope_type)
+        if self._loaded is None or self._key != key:
             self._loaded = self._engine = None
-            model, processor = load(source, device=self.device, dtype=self.dtype, rope_factor=rope_factor)
+            model, processor = load(
+                source, device=self.device, dtype=self.dtype, rope_factor=rope_factor, rope_type=rope_type
+            )
             self.loads += 1
             if self.second_end and len(model.ends_KD) == 1:
                 model.ends_KD = torch.nn.Parameter(model.ends_KD.repeat(2, 1), requires_grad=False)
@@ -108,7 +118,7 @@ class LoadedModels:
                 )
             model.encoder = self._encoders[name]
             self._weights = weight_facts(model)
-            self._key, self._loaded = (source, rope_factor), (model, processor)
+            self._key, self._loaded = key, (model, processor)
         return self._loaded
 
     def record(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from anyres.geometry import HW
 from anyres.plan import VisualPlan, plan_image
 from evals.ablation.wiring import Wiring
 from evals.controls import NO_CONTROL, Control
+from models.llms.rope import RopeType
 from models.spec import ModelSpec
 from video.clip import ClipMeta
 from video.plan import plan_clip
@@ -31,9 +32,9 @@ class Setting:
     control: Control = NO_CONTROL
 
     @property
-    def model(self) -> tuple[str, float]:
+    def model(self) -> tuple[str, float, RopeType]:
         """Return what settings of one loaded model have in common."""
-        return self.weights, self.spec.rope_factor
+        return self.weights, self.spec.rope_factor, self.spec.rope_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,8 @@ class Planner:
             tile, control = setting.spec.encoder.tile, setting.control
             # hashing a grid takes longer than planning by it, so once a setting
             of_image = self._ways.setdefault((tile, setting.spec.grid, control), len(self._ways))
-            of_clip = self._ways.setdefault((tile, setting.spec.video, control), len(self._ways))
+            framed = None if setting.spec.video.frames_as == "clip" else setting.spec.grid
+            of_clip = self._ways.setdefault((tile, setting.spec.video, framed, control), len(self._ways))
             known = self._ways_of[id(setting)] = (setting, of_image, of_clip)
         return known[1] if isinstance(size, HW) else known[2]
 
@@ -138,7 +140,8 @@ class Planner:
 
         Two settings with the same key give the same answer, so one of them need not run.
         """
-        parts = [setting.weights, setting.wiring, str(setting.spec.rope_factor), setting.spec.encoder.weights]
+        rope = f"{setting.spec.rope_type} {setting.spec.rope_factor}"
+        parts = [setting.weights, setting.wiring, rope, setting.spec.encoder.weights]
         parts.append(str(setting.spec.times))
         for medium in sample.media:
             planned = self.plan(medium.size, setting)
@@ -252,7 +255,8 @@ def _plan(size: HW | ClipMeta, spec: ModelSpec, control: Control) -> PlannedMedi
     indices = sample_frames(size, spec.video)
     # the order of shuffled frames changes neither what is encoded nor what it costs
     shown = control.chosen(indices, "") if control.frames == "single" else tuple(indices)
-    plan = plan_clip(control.size(size.size), len(shown), spec.video, spec.encoder.tile)
+    grid = spec.grid_among(len(shown)) if spec.video.frames_as == "images" else spec.grid
+    plan = plan_clip(control.size(size.size), len(shown), spec.video, spec.encoder.tile, grid)
     return PlannedMedium(plan=plan, indices=shown)
 
 

@@ -13,12 +13,14 @@ from anyres.plan import VisualPlan
 from models.example import PLACEHOLDER, Example, Turn
 from models.generation import Stopped
 from models.lmm import LMM
-from models.looks import MediumLook, plan_medium, settle
+from models.looks import fewer_frames, shapes_of
 from models.processor import Prepared, Processor
 from models.prompt.template import place_media
 from models.prompt.times import Times
+from models.room import ANSWER_SHARE, QUESTION_SHARE, text_share
 from models.serve.memory import Memory
 from models.serve.stream import TextStreamer
+from models.shapes import MediumLook, plan_shape, settle
 from video.budget import rope_factor
 from video.clip import VideoSpec
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from models.example import Medium
 
 UNKNOWN = "<unk>"
-# shares of the trained context kept for questions that are not known yet, and for an answer
-QUESTION_SHARE, ANSWER_SHARE = 8, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +200,9 @@ def with_media(question: str, num_media: int) -> str:
 
 def plans(processor: Processor, media: Sequence["Medium"], look: Look) -> tuple[VisualPlan, ...]:
     """Return the plan of every medium; no weights are needed."""
-    settled = settle(media, processor.spec, look.grid, look.video, look.media)
-    return tuple(plan_medium(medium, processor.spec, one) for medium, one in zip(media, settled, strict=True))
+    shapes = shapes_of(media)
+    settled = settle(shapes, processor.spec, look.grid, look.video, look.media)
+    return tuple(plan_shape(shape, processor.spec, one) for shape, one in zip(shapes, settled, strict=True))
 
 
 def with_looks(look: Look, known: int, more: Sequence[MediumLook]) -> Look:
@@ -223,12 +224,32 @@ def needed_factor(
     visual = sum(plan.num_tokens for plan in plans(processor, media, look))
     text = spec.llm.context // QUESTION_SHARE
     if question is not None:
-        turn = Turn(role="user", text=with_media(question, len(media)))
-        example = Example(id="question", media=tuple(media), turns=(turn,))
-        text = processor.text_tokens(example, look.times, grid=look.grid, video=look.video, looks=look.media)
+        text = _text_tokens(processor, media, look, question)
     need = visual + text if look.budget is None else min(visual + text, look.budget)
     answer = min(max_new_tokens, spec.llm.context // ANSWER_SHARE)
     return max(spec.rope_factor, rope_factor(need + answer, spec.llm.context))
+
+
+def lowered(
+    processor: Processor, media: Sequence["Medium"], look: Look, question: str | None, max_new_tokens: int
+) -> tuple["Medium", ...]:
+    """Return the media, clips with fewer frames where the prompt exceeds its budget, or the context without one.
+
+    Room for the question and the answer is kept as in `needed_factor`.
+    """
+    spec = processor.spec
+    text = text_share(spec, max_new_tokens)
+    if question is not None:
+        text = _text_tokens(processor, media, look, question)
+        text += 0 if look.budget is not None else min(max_new_tokens, spec.llm.context // ANSWER_SHARE)
+    settled = settle(shapes_of(media), spec, look.grid, look.video, look.media)
+    return fewer_frames(media, spec, settled, text, look.budget or spec.context)
+
+
+def _text_tokens(processor: Processor, media: Sequence["Medium"], look: Look, question: str) -> int:
+    turn = Turn(role="user", text=with_media(question, len(media)))
+    example = Example(id="question", media=tuple(media), turns=(turn,))
+    return processor.text_tokens(example, look.times, grid=look.grid, video=look.video, looks=look.media)
 
 
 def unknown_words(processor: Processor, question: str) -> tuple[str, ...]:

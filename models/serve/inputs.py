@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyres.errors import MediaError
+from conf.looks import named
 from video.clip import VideoSpec
 from video.reader import Backend, load_clip
 
@@ -24,20 +25,25 @@ _PATH = re.compile(r"[/\\].|\w\.\w+$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Media files in the order given, and the question, None when there is none."""
+    """Media files in the order given, and the question, None when there is none.
+
+    looks: for each file the name of the grid or video settings behind its "@", None for none; or nothing.
+    """
 
     paths: tuple[Path, ...]
     question: str | None
+    looks: tuple[str | None, ...] = ()
 
 
 def split_inputs(words: Sequence[str]) -> Inputs:
     """Return which words are media (files that exist) and which one is the question (any other).
 
-    Raises ValueError for a folder, a URL, a word that looks like a media file and is not there, more than one
-    question, or no medium at all.
+    FILE@NAME names how a file is looked at; FOLDER@NAME stands for the pictures in it, sorted by name. Raises
+    ValueError for a folder, a URL, a word that looks like a media file and is not there, more than one question, or no
+    medium at all.
     """
-    paths = tuple(Path(word) for word in words if _is_file(word))
-    questions = [word for word in words if not _is_file(word)]
+    media = [one for word in words for one in _media(word)]
+    questions = [word for word in words if not _media(word)]
     for word in questions:
         _check_question(word)
     if len(questions) > 1:
@@ -45,9 +51,9 @@ def split_inputs(words: Sequence[str]) -> Inputs:
             f"expected one question, got {len(questions)}: {', '.join(map(repr, questions))}; "
             "put quotes around a question, and check the names of files"
         )
-    if not paths:
+    if not media:
         raise ValueError("nothing to look at: name an image or a clip (anyres-ask --help)")
-    return Inputs(paths=paths, question=questions[0] if questions else None)
+    return _inputs(media, questions[0] if questions else None)
 
 
 def split_line(line: str) -> Inputs:
@@ -55,15 +61,14 @@ def split_line(line: str) -> Inputs:
 
     Only words that are existing files count. Raises ValueError for files without a question.
     """
-    paths: list[Path] = []
+    media: list[tuple[Path, str | None]] = []
     rest = line.strip()
-    while rest and _is_file(rest.split()[0]):
-        word = rest.split()[0]
-        paths.append(Path(word))
-        rest = rest[len(word) :].strip()
+    while rest and (found := _media(rest.split()[0])):
+        media += found
+        rest = rest[len(rest.split()[0]) :].strip()
     if not rest:
-        raise ValueError(f"{', '.join(map(str, paths))}: a question is missing behind the file")
-    return Inputs(paths=tuple(paths), question=rest)
+        raise ValueError(f"{', '.join(str(path) for path, _ in media)}: a question is missing behind the file")
+    return _inputs(media, rest)
 
 
 def open_medium(path: Path, video: VideoSpec, backend: Backend = "auto") -> "Medium":
@@ -85,6 +90,32 @@ def open_medium(path: Path, video: VideoSpec, backend: Backend = "auto") -> "Med
         if error.kind != "not_media":
             raise
         raise ValueError(f"{path}: neither an image nor a video file that is read here") from error
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the picture files of a folder, sorted by name. Raises ValueError where it holds none."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower().removeprefix(".") in _IMAGES.split())
+    if not found:
+        raise ValueError(f"{folder}: a folder without pictures")
+    return found
+
+
+def _inputs(media: Sequence[tuple[Path, str | None]], question: str | None) -> Inputs:
+    looks = tuple(look for _, look in media)
+    return Inputs(paths=tuple(path for path, _ in media), question=question, looks=looks if any(looks) else ())
+
+
+def _media(word: str) -> list[tuple[Path, str | None]]:
+    """Return the files that a word names, each with the name of its look; none for a word that names no file."""
+    if _is_file(word):
+        return [(Path(word), None)]
+    one = named(word)
+    if one.name is None:
+        return []
+    if _is_file(one.word):
+        return [(Path(one.word), one.name)]
+    # a folder without a name stays an error: whether its pictures are a clip's frames or several images is not told
+    return [(path, one.name) for path in pictures_in(Path(one.word))] if Path(one.word).is_dir() else []
 
 
 def _is_file(word: str) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from models.serve.inputs import Inputs, split_inputs, split_line
 if TYPE_CHECKING:
     from models.example import Medium
     from models.serve.ask import Session
+    from models.shapes import MediumLook
+    from models.spec import ModelSpec
     from video.clip import VideoSpec
 
 
@@ -65,12 +68,13 @@ def _answer(
     """
     from models.serve.report import json_answer, media_lines, tokens_line
 
-    media = _open(given.paths, session.video, config)
+    media, looks = _open(given, session.video, config, session.processor.spec)
     shown = [*paths, *given.paths]
     if as_json:
-        print(json.dumps(json_answer(session, shown, session.ask(given.question or "", media=media))), flush=True)
+        answer = session.ask(given.question or "", media=media, looks=looks)
+        print(json.dumps(json_answer(session, shown, answer)), flush=True)
     else:
-        answer = session.ask(given.question or "", lambda piece: print(piece, end="", flush=True), media)
+        answer = session.ask(given.question or "", lambda piece: print(piece, end="", flush=True), media, looks)
         print()
         if alone or media:
             print("\n".join(["", *media_lines(session, shown)]))
@@ -79,10 +83,24 @@ def _answer(
     paths += given.paths
 
 
-def _open(paths: Sequence[Path], video: "VideoSpec", config: AskConfig) -> "tuple[Medium, ...]":
-    from models.serve.inputs import open_medium
+def _open(
+    given: Inputs, video: "VideoSpec", config: AskConfig, spec: "ModelSpec"
+) -> "tuple[tuple[Medium, ...], tuple[MediumLook, ...]]":
+    """Return the media of a command line or a line, and how each is looked at where they differ, or nothing."""
+    from models.serve.opening import open_looked_at
 
-    return tuple(open_medium(path, video, config.reader) for path in paths)
+    text = None
+    if config.most_frames:
+        from models.room import text_share
+
+        text = text_share(spec, config.max_new_tokens)
+    names = given.looks or (None,) * len(given.paths)
+    opened = [
+        open_looked_at(path, name, video, config.reader, spec, text)
+        for path, name in zip(given.paths, names, strict=True)
+    ]
+    looks = tuple(one.look for one in opened)
+    return tuple(one.medium for one in opened), looks if given.looks or config.most_frames else ()
 
 
 def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "Session":
@@ -91,7 +109,7 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
     from models.build import POCKET, load
     from models.checkpoints.load import read_checkpoint
     from models.processor import Processor
-    from models.serve.ask import Look, Session, needed_factor
+    from models.serve.ask import Look, Session, lowered, needed_factor
     from video.clip import VideoSpec
 
     checkpoint = read_checkpoint(POCKET if config.source == "pocket" else Path(config.source))
@@ -101,12 +119,18 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
         times=config.times,
         budget=config.budget,
     )
-    media = _open(inputs.paths, look.video or checkpoint.spec.video, config)
-    processor = Processor(checkpoint.spec, checkpoint.tokenizer)
     factor = config.rope_factor
+    told = checkpoint.spec if factor == "auto" else replace(checkpoint.spec, rope_factor=factor)
+    media, looks = _open(inputs, look.video or told.video, config, told)
+    look = replace(look, media=looks)
+    processor = Processor(told, checkpoint.tokenizer)
+    if config.fewer_frames:
+        media = lowered(processor, media, look, inputs.question, config.max_new_tokens)
     if factor == "auto":
         factor = needed_factor(processor, media, look, inputs.question, config.max_new_tokens)
-    model, processor = load(config.source, device=device_named(config.device), rope_factor=factor)
+    model, processor = load(
+        config.source, device=device_named(config.device), rope_factor=factor, rope_type=config.rope_type
+    )
     return Session(
         model=model,
         processor=processor,

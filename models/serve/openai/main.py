@@ -87,7 +87,9 @@ def open_service(config: ServeConfig, chosen: dict[str, str]) -> "Service":
         raise ValueError(f"key_env={config.key_env}: that environment variable is not set")
     if config.files is not None and not Path(config.files).is_dir():
         raise ValueError(f"files={config.files}: no such folder")
-    model, processor = load(config.source, device=device_named(config.device), rope_factor=config.rope_factor)
+    model, processor = load(
+        config.source, device=device_named(config.device), rope_factor=config.rope_factor, rope_type=config.rope_type
+    )
     spec = processor.spec
     look = Look(
         grid=settings(GridSpec, config.grid, spec.grid, chosen, "grid"),

@@ -1,0 +1,45 @@
+"""Media on a command line that are looked at in their own way: FILE@NAME, NAME a file in conf/grid or conf/video."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anyres.grid import GridSpec
+from conf.build import build
+from conf.main import compose
+from video.clip import VideoSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A word without its "@NAME", and the name, None where it has none."""
+
+    word: str
+    name: str | None = None
+
+
+def named(word: str) -> Named:
+    """Return what a word names; a file whose own name holds an "@" is that file."""
+    head, at, name = word.rpartition("@")
+    plain = name.replace("-", "").replace(".", "").replace("_", "").isalnum()
+    if not at or not head or not plain or os.path.exists(word):  # noqa: PTH110
+        return Named(word=word)
+    return Named(word=head, name=name)
+
+
+def grid_named(name: str, overrides: Sequence[str] = ()) -> GridSpec:
+    """Return the grid of conf/grid (or of the folders that --config-dir in the overrides adds)."""
+    return build(GridSpec, _group("grid", name, overrides), f"@{name}: grid")
+
+
+def video_named(name: str, overrides: Sequence[str] = ()) -> VideoSpec:
+    """Return the settings of conf/video (or of the folders that --config-dir in the overrides adds)."""
+    return build(VideoSpec, _group("video", name, overrides), f"@{name}: video")
+
+
+def _group(group: str, name: str, overrides: Sequence[str]) -> dict[str, object]:
+    folders = [word for word in overrides if word.startswith(("--config-dir", "-cd"))]
+    follows = [overrides[index + 1] for index, word in enumerate(overrides[:-1]) if word in ("--config-dir", "-cd")]
+    words = [word for word in folders if "=" in word] + [part for at in follows for part in ("--config-dir", at)]
+    (composed,) = compose("ask", [f"{group}={name}", *words])
+    return dict(composed.mapping[group])

@@ -1,0 +1,62 @@
+"""Open a medium of a command line and say how it is looked at: by its name's settings, or by as many frames as fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL.Image import Image
+
+from anyres.errors import MediaError
+from conf.looks import grid_named, video_named
+from models.room import most_frames
+from models.serve.inputs import open_medium
+from models.shapes import MediumLook
+from models.spec import ModelSpec
+from video.clip import VideoSpec
+from video.reader import Backend, clip_meta
+
+if TYPE_CHECKING:
+    from models.example import Medium
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LookedAt:
+    """A medium, and how it is looked at."""
+
+    medium: Medium
+    look: MediumLook
+
+
+def open_looked_at(
+    path: Path, name: str | None, video: VideoSpec, backend: Backend, spec: ModelSpec, text_tokens: int | None
+) -> LookedAt:
+    """Return an image or a clip with its look.
+
+    name: of a grid for an image, of video settings for a clip, or None for `video` and the model's own. text_tokens:
+    beside which a clip gets as many frames as fit the model's context; None for as many as its settings say.
+
+    Raises ValueError for a name that is not there, and as `open_medium` does.
+    """
+    image = _image(path)
+    if image is not None:
+        return LookedAt(medium=image, look=MediumLook(grid=None if name is None else grid_named(name)))
+    own = video if name is None else video_named(name)
+    if text_tokens is not None:
+        meta = clip_meta(path)
+        grid = spec.grid_among(2) if own.frames_as == "images" else spec.grid
+        own = most_frames(spec, own, text_tokens, available=meta.num_frames, size=meta.size, grid=grid)
+    return LookedAt(medium=open_medium(path, own, backend), look=MediumLook(video=own))
+
+
+def _image(path: Path) -> Image | None:
+    # PIL is loaded on first use
+    from anyres.decode import open_image
+
+    try:
+        return open_image(path)
+    except MediaError as error:
+        if error.kind != "not_media":
+            raise
+        return None
