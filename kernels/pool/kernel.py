@@ -45,7 +45,8 @@ def pool_forward_kernel(
     winner = tl.zeros([TOKENS, BLOCK], tl.int32)
     for place in tl.static_range(STRIDE * STRIDE):
         token = top + (place // STRIDE) * width + q * STRIDE + place % STRIDE
-        tap = tl.load(frames_ptr + token[:, None] * D + channel[None, :], mask=mask, other=0.0).to(tl.float32)
+        offset = token[:, None] * D + channel[None, :]
+        tap = tl.load(frames_ptr + offset, mask=mask, other=0.0).to(tl.float32)
         if LARGEST:
             # as torch: a nan wins, and the last of several
             better = (tap > total) | (tap != tap) | (place == 0)
@@ -98,4 +99,5 @@ def pool_grad_kernel(
         if WINNERS:
             value = tl.where(winner == place, grad, 0.0)
         mask = ((x < width) & (y < height))[:, None] & inside
-        tl.store(out_ptr + token[:, None] * D + channel[None, :], value.to(out_ptr.dtype.element_ty), mask=mask)
+        offset = token[:, None] * D + channel[None, :]
+        tl.store(out_ptr + offset, value.to(out_ptr.dtype.element_ty), mask=mask)

@@ -7,6 +7,7 @@ import torch
 import triton
 from torch import Tensor
 
+from kernels.pack.launch import LANES
 from kernels.rope.kernel import rope_kernel
 
 # numbers of one half of the rotated channels that a program holds
@@ -27,7 +28,7 @@ def launch(
     rows, q_heads, length, width = q_BHLD.shape
     k_heads, half = k_BGLD.shape[1], cos_BLR.shape[2]
     in_place = q_out_BHLD is q_BHLD
-    heads, block = head_block(max(q_heads, k_heads), half)
+    heads, block, warps = head_block(max(q_heads, k_heads), half, q_BHLD.element_size())
     grid = (rows * length, triton.cdiv(q_heads, heads) + triton.cdiv(k_heads, heads))
     if min(grid) == 0 or half == 0:
         return
@@ -54,10 +55,15 @@ def launch(
             BLOCK=block,
             REST_BLOCK=max(triton.next_power_of_2(rest), 16),
             SIGN=-1.0 if inverse else 1.0,
+            num_warps=warps,
         )
 
 
-def head_block(heads: int, half: int) -> tuple[int, int]:
-    """Return (HEADS, BLOCK) of a program: all heads, or as many as 2,048 numbers of a half hold."""
+def head_block(heads: int, half: int, itemsize: int, lanes: int = LANES) -> tuple[int, int, int]:
+    """Return (HEADS, BLOCK, warps) of a program: all heads, or as many as 2,048 numbers of a half hold.
+
+    No more warps than leave 16 bytes of a half to each of their threads.
+    """
     block = max(triton.next_power_of_2(half), 16)
-    return min(triton.next_power_of_2(heads), max(NUMBERS // block, 1)), block
+    heads = min(triton.next_power_of_2(heads), max(NUMBERS // block, 1))
+    return heads, block, min(max(heads * block * itemsize // (16 * lanes), 1), 4)

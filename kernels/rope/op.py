@@ -52,9 +52,7 @@ def _checked(q_BHLD: Tensor, k_BGLD: Tensor, cos_BLR: Tensor, sin_BLR: Tensor) -
         raise ValueError(f"rope: expected all on one cpu or cuda device, found {sorted(devices)}")
     if q_BHLD.dtype != k_BGLD.dtype or (q_BHLD.is_cuda and q_BHLD.dtype not in GPU_DTYPES):
         found = f"{q_BHLD.dtype} and {k_BGLD.dtype}"
-        raise ValueError(
-            f"rope: expected one dtype (on cuda a float of 2 or 4 bytes), found {found}"
-        )
+        raise ValueError(f"rope: expected one dtype (on cuda a float of 2 or 4 bytes), found {found}")
     if q_BHLD.stride(3) != 1 or k_BGLD.stride(3) != 1:
         raise ValueError("rope: expected the channels of a head next to each other")
     return tuple(_rows(table, rows) for table in (cos_BLR.detach(), sin_BLR.detach()))

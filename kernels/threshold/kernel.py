@@ -93,11 +93,11 @@ def threshold_forward_kernel(
         weight = (1.0 - part_y if corner < 2 else part_y) * (1.0 - part_x if corner % 2 == 0 else part_x)
         used = live & (weight != 0.0)
         token = tl.where(used, _token(map_tokens, rows, cols, tile_h, tile_w, y, x), 0)
-        tap = tl.load(tiles_ptr + token[:, None] * D + channel[None, :], mask=used[:, None] & inside, other=0.0)
+        offset = token[:, None] * D + channel[None, :]
+        tap = tl.load(tiles_ptr + offset, mask=used[:, None] & inside, other=0.0)
         total += weight[:, None] * tap.to(tl.float32)
-    result = row.to(tl.int64) * out_w + q
-    value = total.to(out_ptr.dtype.element_ty)
-    tl.store(out_ptr + result[:, None] * D + channel[None, :], value, mask=live[:, None] & inside)
+    offset = (row.to(tl.int64) * out_w + q)[:, None] * D + channel[None, :]
+    tl.store(out_ptr + offset, total.to(out_ptr.dtype.element_ty), mask=live[:, None] & inside)
 
 
 @triton.jit(do_not_specialize=INTEGERS)
@@ -134,7 +134,8 @@ def threshold_grad_kernel(
     first_p = _first_fed(tl.maximum(in_y, 0), crop_h, out_h)
     first_q = _first_fed(tl.maximum(in_x, 0), crop_w, out_w)
     total = tl.zeros([TOKENS, BLOCK], tl.float32)
-    for i in tl.static_range(SPAN_H):
+    # unrolled, the loop would hold more registers than there are
+    for i in range(SPAN_H):
         weight_y = _weight(first_p + i, crop_h, out_h, in_y)
         for j in tl.static_range(SPAN_W):
             weight = weight_y * _weight(first_q + j, crop_w, out_w, in_x)
@@ -144,5 +145,5 @@ def threshold_grad_kernel(
             grad = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0)
             total += tl.where(used, weight, 0.0)[:, None] * grad.to(tl.float32)
     token = _token(which * rows * cols * tile_h * tile_w, rows, cols, tile_h, tile_w, y, x)
-    value = total.to(out_ptr.dtype.element_ty)
-    tl.store(out_ptr + token[:, None] * D + channel[None, :], value, mask=live[:, None] & inside)
+    offset = token[:, None] * D + channel[None, :]
+    tl.store(out_ptr + offset, total.to(out_ptr.dtype.element_ty), mask=live[:, None] & inside)
