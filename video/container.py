@@ -42,7 +42,8 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         try:
             yield container, streams[0]
         except av.FFmpegError as error:
-            raise MediaError(path, "damaged", f"reading failed: {error_text(error)}") from error
+            kind = "limit" if isinstance(error, MemoryError) else "damaged"
+            raise MediaError(path, kind, f"reading failed: {error_text(error)}") from error
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
