@@ -1,0 +1,37 @@
+"""Random images and clips, planned and packed: the small version of `python -m video.bench.plans`."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from anyres.geometry import HW
+from anyres.grid import GridSpec, TileSpec
+from anyres.plan import plan_image
+from video.bench.plans import Case, broken_rules, draw_case, produced, run
+
+
+def test_no_plan_breaks_a_rule_and_planned_tokens_are_produced() -> None:
+    report = run(cases=250, produced=25, seed=11)
+    assert report["broken"] == {}, report["first"]
+    assert (report["produced"], report["planned_is_not_produced"]) == (25, 0)
+    assert 50 < report["clips"] < 150
+
+
+def test_the_same_seed_draws_the_same_cases() -> None:
+    assert [draw_case(Random(3)) for _ in range(2)] == [draw_case(Random(3))] * 2
+
+
+def test_a_broken_plan_is_noticed() -> None:
+    case = Case(size=HW(300, 200), tile=TileSpec(px=42, tok=3), grid=GridSpec(layouts=(HW(2, 1), HW(1, 2))))
+    plan = case.plan()
+    assert broken_rules(case, plan) == []
+    longer = replace(plan, segments=(*plan.segments, plan.segments[0]))
+    assert "a second plan differs" in broken_rules(case, longer)
+    assert produced(plan) == (plan.num_tokens, plan.num_ends) != produced(longer)
+
+
+@pytest.mark.parametrize("size", [HW(0, 1), HW(1, 0), HW(0, 0), HW(-3, 5)])
+def test_a_side_of_no_pixels_is_refused(size: HW) -> None:
+    with pytest.raises(ValueError, match="expected at least 1x1 pixels"):
+        plan_image(size, GridSpec(), TileSpec(px=42, tok=3))
