@@ -123,7 +123,7 @@ class AskConfig:
     source: str
     device: str
     rope_factor: float | Literal["auto"]
-    reader: Literal["auto", "decord", "pyav"]
+    reader: Literal["auto", "pyav", "torchcodec", "decord"]
     history: bool
     max_new_tokens: int
     temperature: float
@@ -205,7 +205,7 @@ class EvalConfig:
     device: str
     dtype: Literal["float32", "float16", "bfloat16"] | None
     rope_factor: float | Literal["auto"] | None
-    reader: Literal["auto", "decord", "pyav"]
+    reader: Literal["auto", "pyav", "torchcodec", "decord"]
     out: str | None
     limit: int | None
     blind: bool
@@ -258,7 +258,7 @@ class AblateConfig:
     rope_factor: float | None
     beyond_context: bool
     wiring: Wiring
-    reader: Literal["auto", "decord", "pyav"]
+    reader: Literal["auto", "pyav", "torchcodec", "decord"]
     out: str | None
     limit: int | None
     blind: bool | Literal["once"]

@@ -69,7 +69,7 @@ def evaluate(
     video: VideoSpec | None = None,
     *,
     batching: Batching | None = None,
-    reader: Literal["auto", "decord", "pyav"] = "auto",
+    reader: Literal["auto", "pyav", "torchcodec", "decord"] = "auto",
     blind: bool = False,
     limit: int | None = None,
     progress: bool = True,

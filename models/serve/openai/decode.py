@@ -86,12 +86,11 @@ def _pictures(
 def _clip(index: int, file: Path, video: VideoSpec, pixels: int, left: int) -> tuple[dict[str, Any], np.ndarray]:
     """Return the frames of a clip that `video` asks for; what they would take is known before they are decoded."""
     try:
-        meta = open_clip_reader(file, "pyav").meta
+        meta = open_clip_reader(file).meta
         if meta.size.area > pixels:
             raise Refused(index, "has too many pixels")
         _fits(index, len(sample(meta, video)) * meta.size.area * 3, left)
-        # decord is not asked: it is not maintained, and this file comes from anybody
-        clip = load_clip(file, video, "pyav")
+        clip = load_clip(file, video)
     except MediaError as error:
         raise Refused(index, _VIDEO.get(error.kind, "cannot be read")) from error
     except ValueError as error:
