@@ -15,6 +15,8 @@ from kernels.pack.table import PackTable
 class Batch:
     """One batch, padded on the right.
 
+    pixels_NCHW: tiles to encode, none of them twice. tile_of_N: which of them each of the table's tiles is, None for
+    one each in order.
     visual_BL: index into the packed tokens, -1 for text. labels_BL: -100 where nothing is learned. attention_BL: 1 for
     tokens, 0 for padding. pack_first: pack encoder features and project the packed tokens, instead of the reverse.
     """
@@ -26,6 +28,7 @@ class Batch:
     labels_BL: Tensor
     attention_BL: Tensor
     pack_first: bool = False
+    tile_of_N: Tensor | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Batch":
         """Return the batch on a device, with pixels in `dtype` when one is given."""
@@ -37,7 +40,12 @@ class Batch:
             visual_BL=self.visual_BL.to(device),
             labels_BL=self.labels_BL.to(device),
             attention_BL=self.attention_BL.to(device),
+            tile_of_N=None if self.tile_of_N is None else self.tile_of_N.to(device),
         )
+
+    def spread(self, features_NPD: Tensor) -> Tensor:
+        """Return the features of the table's tiles from those of the batch's pixels."""
+        return features_NPD if self.tile_of_N is None else features_NPD[self.tile_of_N]
 
     def left_padded(self) -> "Batch":
         """Return the batch with each row's padding moved to its left, as generation needs it."""

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import Cache, DynamicCache
+
+from models.reading import read
 
 Stopped = Callable[[Sequence[int]], bool]
 
@@ -54,8 +56,9 @@ def write(
     positions_BL: Tensor,
     max_new_tokens: int,
     *,
-    cache: DynamicCache,
+    cache: Cache,
     sampling: Sampling,
+    piece: int | None = None,
     stop_ids: Sequence[int] = (),
     stopped: Stopped | None = None,
     emit: Callable[[Tensor], None] | None = None,
@@ -64,35 +67,35 @@ def write(
 
     embeds_BLD, positions_BL: what follows the cache, padded on the left. attention_BL: as long as the cache and the
     inputs together. A row ends with a stop id, or where `stopped` says so of its ids. emit: gets each step's ids [B].
-    The cache afterwards holds all but the last ids.
+    piece: how many positions are read at a time (models.reading). Once half the rows have ended, the others go on
+    without them; the cache afterwards holds all but the last ids of those that went on to the end.
     """
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens: expected at least 1, got {max_new_tokens}")
-    fill = stop_ids[0] if stop_ids else 0
+    fill, device = stop_ids[0] if stop_ids else 0, embeds_BLD.device
     rows: list[list[int]] = [[] for _ in range(len(embeds_BLD))]
-    ended = [False] * len(rows)
-    inputs_BLD, last_B1 = embeds_BLD, positions_BL[:, -1:]
-    for _ in range(max_new_tokens):
-        output = llm(
-            inputs_embeds=inputs_BLD,
-            attention_mask=attention_BL,
-            position_ids=positions_BL,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        ids_B = choose(output.logits[:, -1].to(embeds_BLD.device), sampling)
+    # the rows that are still computed, and which of them have ended
+    live, ended = list(range(len(rows))), [False] * len(rows)
+    logits_BV, last_B1 = read(llm, embeds_BLD, cache, piece, attention_BL, positions_BL), positions_BL[:, -1:]
+    for step in range(max_new_tokens):
+        ids_B = choose(logits_BV.to(device), sampling)
         # one wait for the device a step
-        for row, token in enumerate(ids_B.tolist()):
+        for row, token in zip(live, ids_B.tolist(), strict=True):
             rows[row].append(fill if ended[row] else token)
             ended[row] = ended[row] or token in stop_ids or (stopped is not None and stopped(rows[row]))
-        ids_B = torch.tensor([row[-1] for row in rows], device=embeds_BLD.device)
         if emit is not None:
-            emit(ids_B)
-        if all(ended):
+            emit(torch.tensor([rows[row][-1] for row in live], device=device))
+        if all(ended) or step + 1 == max_new_tokens:
             break
-        inputs_BLD = llm.get_input_embeddings()(ids_B[:, None])
-        attention_BL = torch.cat([attention_BL, attention_BL.new_ones(len(rows), 1)], dim=1)
+        going = [place for place, row in enumerate(live) if not ended[row]]
+        # draws are made for all rows, and a laid out cache keeps its rows
+        if 2 * len(going) <= len(live) and sampling.temperature == 0 and isinstance(cache, DynamicCache):
+            kept = torch.tensor(going, device=device)
+            cache.batch_select_indices(kept)
+            attention_BL, last_B1, live = attention_BL[kept], last_B1[kept], [live[place] for place in going]
+        attention_BL = torch.cat([attention_BL, attention_BL.new_ones(len(live), 1)], dim=1)
         last_B1 = last_B1 + 1
-        positions_BL = last_B1
-    return torch.tensor(rows, device=embeds_BLD.device)
+        ids_B1 = torch.tensor([rows[row][-1:] for row in live], device=device)
+        logits_BV = read(llm, llm.get_input_embeddings()(ids_B1), cache, None, attention_BL, last_B1)
+    longest = max(map(len, rows))
+    return torch.tensor([row + [fill] * (longest - len(row)) for row in rows], device=device)

@@ -17,9 +17,11 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from kernels.pack.op import pack
 from kernels.pack.table import PackTable
 from models.batch import Batch
+from models.encoders.run import Encoding, encode
 from models.generation import Sampling, Stopped, write
 from models.placing import placed
 from models.prefix import Prefix, common, from_cache
+from models.reading import Reading, new_cache, read
 
 
 class LMM(nn.Module):
@@ -27,6 +29,8 @@ class LMM(nn.Module):
 
     def __init__(self, encoder: nn.Module, projector: nn.Module, llm: PreTrainedModel, num_ends: int = 1) -> None:
         super().__init__()
+        # how much is computed at a time; neither changes what is computed
+        self.encoding, self.reading = Encoding(), Reading()
         self.encoder, self.projector, self.llm = encoder, projector, llm
         hidden = llm.get_input_embeddings().embedding_dim
         self.ends_KD = nn.Parameter(torch.randn(num_ends, hidden, dtype=llm.dtype) / hidden**0.5)
@@ -42,13 +46,14 @@ class LMM(nn.Module):
         return self.llm.dtype
 
     def encode(self, pixels_NCHW: Tensor) -> Tensor:
-        """Return encoder features [N, P, E] of normalised pixels."""
-        return self.encoder(pixels_NCHW.to(self.dtype))
+        """Return encoder features [N, P, E] of normalised pixels, in calls as `self.encoding` says."""
+        return encode(self.encoder, pixels_NCHW.to(self.dtype), self.encoding)
 
     def tokens(self, features_NPE: Tensor, batch: Batch) -> Tensor:
-        """Return the packed visual tokens [T, D] from encoder features."""
+        """Return the packed visual tokens [T, D] from encoder features of the batch's pixels."""
         if not batch.pack_first:
-            return pack(self.projector(features_NPE), self.ends_KD, batch.table)
+            return pack(batch.spread(self.projector(features_NPE)), self.ends_KD, batch.table)
+        features_NPE = batch.spread(features_NPE)
         num_ends = self.ends_KD.shape[0]
         packed_TE = pack(features_NPE, features_NPE.new_zeros(num_ends, features_NPE.shape[-1]), batch.table)
         # which end vector a token is, as packing no features and unit end vectors tells
@@ -66,7 +71,7 @@ class LMM(nn.Module):
             features_NPD, table = self.tokens(features_NPE, batch)[:, None], PackTable.copies(batch.table.num_tokens)
             table = table.to(features_NPD.device)
         else:
-            features_NPD, table = self.projector(features_NPE), batch.table
+            features_NPD, table = batch.spread(self.projector(features_NPE)), batch.table
         return placed(words, batch.ids_BL, batch.visual_BL, features_NPD, self.ends_KD, table)
 
     def forward(
@@ -99,12 +104,7 @@ class LMM(nn.Module):
         ids_P, visual_P = batch.ids_BL[0, :length], batch.visual_BL[0, :length]
         first = replace(batch, ids_BL=ids_P[None], visual_BL=visual_P[None], attention_BL=torch.ones_like(ids_P)[None])
         cache = DynamicCache()
-        self.llm(
-            inputs_embeds=self.embed(first, features_NPE),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        read(self.llm, self.embed(first, features_NPE), cache, self.reading.piece)
         return from_cache(cache, ids_P, visual_P)
 
     @torch.inference_mode()
@@ -136,7 +136,8 @@ class LMM(nn.Module):
         if prefix is not None:
             self._check_window(attention_BL, max_new_tokens)
         if cache is None:
-            cache = DynamicCache() if prefix is None else prefix.cache(len(embeds_BLD))
+            known = [] if prefix is None else prefix.repeated(len(embeds_BLD))
+            cache = new_cache(self.llm, self.reading.cache, attention_BL.shape[1] + max_new_tokens, known)
         ids_BN = write(
             self.llm,
             embeds_BLD,
@@ -144,6 +145,7 @@ class LMM(nn.Module):
             positions_BL,
             max_new_tokens,
             cache=cache,
+            piece=self.reading.piece,
             sampling=Sampling(temperature=temperature, top_p=top_p, generator=generator),
             stop_ids=stop_ids,
             stopped=stopped,

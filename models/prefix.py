@@ -10,7 +10,7 @@ Legend: B rows, P prefix positions, L sequence, H heads, K head width.
 from dataclasses import dataclass, replace
 
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import Cache, DynamicCache
 
 from anyres.lower import lower
 from models.batch import Batch
@@ -35,9 +35,11 @@ class Prefix:
 
     def cache(self, rows: int) -> DynamicCache:
         """Return a cache of `rows` rows that begins with the prefix and may grow; the prefix itself stays as it is."""
-        return DynamicCache(
-            [(key.expand(rows, -1, -1, -1), value.expand(rows, -1, -1, -1)) for key, value in self.layers]
-        )
+        return DynamicCache(self.repeated(rows))
+
+    def repeated(self, rows: int) -> list[tuple[Tensor, Tensor]]:
+        """Return keys and values [rows, H, P, K] of each layer, not copied."""
+        return [(key.expand(rows, -1, -1, -1), value.expand(rows, -1, -1, -1)) for key, value in self.layers]
 
     def first(self, length: int) -> "Prefix":
         """Return the prefix of the first `length` positions."""
@@ -77,10 +79,10 @@ def behind(batch: Batch, length: int) -> Batch:
     )
     if bool((rest.visual_BL >= 0).any()):
         return rest
-    return replace(rest, pixels_NCHW=batch.pixels_NCHW[:0], table=lower([]).to(batch.ids_BL.device))
+    return replace(rest, pixels_NCHW=batch.pixels_NCHW[:0], table=lower([]).to(batch.ids_BL.device), tile_of_N=None)
 
 
-def from_cache(cache: DynamicCache, ids_P: Tensor, visual_P: Tensor) -> Prefix:
+def from_cache(cache: Cache, ids_P: Tensor, visual_P: Tensor) -> Prefix:
     """Return the first P positions of the first row of a cache."""
     length = len(ids_P)
     layers = tuple((layer.keys[:1, :, :length], layer.values[:1, :, :length]) for layer in cache.layers)

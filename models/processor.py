@@ -17,6 +17,7 @@ from torch import Tensor
 
 from anyres.grid import GridSpec
 from anyres.lower import lower
+from anyres.needed import Needed, needed
 from anyres.pixels import RGB, Frame, open_image, render
 from anyres.plan import VisualPlan
 from models.batch import Batch
@@ -28,6 +29,7 @@ from models.prompt.labels import Labels, learn, learned_ids, mask
 from models.prompt.slots import spread
 from models.prompt.templates import template
 from models.prompt.times import Times, announce
+from models.same import distinct
 from models.shapes import MediumLook, Settled, plan_shape, plans_within, remedies, settle
 from models.spec import ModelSpec
 from models.stop import StopStrings, earliest
@@ -220,22 +222,28 @@ class Processor:
         """
         if not prepared:
             raise ValueError("collate: no examples")
-        pack_first = any(one.pack_first for one in prepared)
-        if pack_first and not all(one.exact for one in prepared):
+        pack_first, exact = any(one.pack_first for one in prepared), all(one.exact for one in prepared)
+        if pack_first and not exact:
             raise ValueError("collate: clips pooled before the projector cannot share a batch with resampled images")
-        distinct = _distinct(prepared)
-        ends = accumulate(one.num_visual for one in distinct)
-        starts = {_seen(one): end - one.num_visual for one, end in zip(distinct, ends, strict=True)}
+        shown = _shown(prepared)
+        ends = accumulate(one.num_visual for one in shown)
+        starts = {_seen(one): end - one.num_visual for one, end in zip(shown, ends, strict=True)}
         rows = [_row(one, starts[_seen(one)]) for one in prepared]
         length = max(len(ids_L) for ids_L, _, _ in rows)
+        plans = [list(map(needed, one.plans)) for one in shown]
+        wanted = [_places(*one) for one in zip(shown, plans, strict=True)]
+        pixels_NCHW, tile_of_N = distinct([one.pixels_NCHW for one in shown], wanted)
+        table = lower([one.plan for own in plans for one in own])
         return Batch(
-            pixels_NCHW=torch.cat([one.pixels_NCHW for one in distinct]),
-            table=lower([plan for one in distinct for plan in one.plans]),
+            pixels_NCHW=pixels_NCHW,
+            table=table,
             ids_BL=_pad([ids_L for ids_L, _, _ in rows], length, FILLER_ID),
             visual_BL=_pad([visual_L for _, visual_L, _ in rows], length, TEXT),
             labels_BL=_pad([labels_L for _, _, labels_L in rows], length, IGNORED),
             attention_BL=_pad([torch.ones_like(ids_L) for ids_L, _, _ in rows], length, 0),
-            pack_first=pack_first,
+            # a copy commutes with a projector that reads one token at a time: what is dropped need not be projected
+            pack_first=pack_first or (exact and table.num_tokens < table.num_source),
+            tile_of_N=tile_of_N,
         )
 
     def batch(
@@ -312,12 +320,18 @@ def _seen(one: Prepared) -> tuple[int, tuple[VisualPlan, ...]]:
     return id(one.pixels_NCHW), one.plans
 
 
-def _distinct(prepared: Sequence[Prepared]) -> list[Prepared]:
+def _shown(prepared: Sequence[Prepared]) -> list[Prepared]:
     """Return the first example of each set of tiles and plans."""
     first: dict[tuple[int, tuple[VisualPlan, ...]], Prepared] = {}
     for one in prepared:
         first.setdefault(_seen(one), one)
     return list(first.values())
+
+
+def _places(one: Prepared, plans: Sequence[Needed]) -> list[int]:
+    """Return which of an example's tiles its tokens are made of."""
+    starts = accumulate((plan.num_tiles for plan in one.plans), initial=0)
+    return [start + tile for start, own in zip(starts, plans, strict=False) for tile in own.tiles]
 
 
 def _row(one: Prepared, offset: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -77,7 +77,7 @@ class Together:
         for chunk in self._chunks(codes, [one.pack_first for one in prepared]):
             rows = [prepared[members[0]] for members in chunk]
             try:
-                found = self._answer(rows, [codes[members[0]] for members in chunk], tiles, max_new_tokens, chunk)
+                found = self._answer(rows, [codes[members[0]] for members in chunk], max_new_tokens, chunk)
             except RuntimeError as error:
                 if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in NO_MEMORY):
                     raise
@@ -105,12 +105,11 @@ class Together:
         self,
         rows: Sequence[Prepared],
         codes: Sequence[Codes],
-        tiles: _Tiles,
         max_new_tokens: int,
         members: Sequence[Sequence[int]],
     ) -> dict[int, Answer]:
         with Stopwatch(self.model) as watch, Finite(self.model):
-            embeds = self._embeds(rows, tiles)
+            embeds = self._embeds(rows)
             # the last position of each row is read with the first step of writing
             trie = build_trie([codes_L[:-1] for codes_L in codes])
             read = self._read(trie, embeds)
@@ -134,17 +133,10 @@ class Together:
         ]
         return {index: answer for same, answer in zip(members, answers, strict=True) for index in same}
 
-    def _embeds(self, rows: Sequence[Prepared], tiles: _Tiles) -> list[Tensor]:
+    def _embeds(self, rows: Sequence[Prepared]) -> list[Tensor]:
         """Return the language model's inputs [L, D] of each row; each distinct tile is encoded once."""
         batch = self.processor.collate(rows).to(self.model.device)
-        features_NPE = None
-        if len(batch.pixels_NCHW):
-            names = [name for one in _distinct(rows) for name in tiles.names(one)]
-            first = {name: index for index, name in reversed(list(enumerate(names)))}
-            place = {name: index for index, name in enumerate(first)}
-            distinct_NPE = self.model.encode(batch.pixels_NCHW[list(first.values())])
-            features_NPE = distinct_NPE[[place[name] for name in names]]
-        embeds_BLD = self.model.embed(batch, features_NPE)
+        embeds_BLD = self.model.embed(batch)
         return [embeds_LD[: len(one.prompt.ids)] for embeds_LD, one in zip(embeds_BLD, rows, strict=True)]
 
     def _read(self, trie: Trie, embeds: Sequence[Tensor]) -> list[KeysValues]:
@@ -257,14 +249,6 @@ class _Tiles:
             number = self._segments.setdefault(key, len(self._segments))
             codes.append(-1 - number * _PER_SEGMENT - np.arange(segment.num_tokens, dtype=np.int64))
         return np.concatenate(codes) if codes else np.zeros(0, dtype=np.int64)
-
-
-def _distinct(rows: Sequence[Prepared]) -> list[Prepared]:
-    """Return the first example of each set of tiles and plans, in the order in which collate puts their tiles."""
-    first: dict[tuple[int, tuple[VisualPlan, ...]], Prepared] = {}
-    for one in rows:
-        first.setdefault((id(one.pixels_NCHW), one.plans), one)
-    return list(first.values())
 
 
 def _batches(trie: Trie, positions: int) -> Iterator[list[int]]:

@@ -58,7 +58,8 @@ def test_a_sweep_encodes_each_tile_once_and_changes_no_answer(tiny: Tiny, folder
     done = run_sweep(points, models.answerer, tmp_path / "sweep", flops_of=flops_of, progress=False)
     # 8 square pages: the overview is also the 1x1 detail, 4 more tiles at 2x2, none for the target; some are blank
     assert models.tiles.tiles_computed == distinct_tiles(tiny[1], grids["2x2"]) <= 8 * 5
-    assert models.tiles.tiles_asked == 8 * (2 + 5 + 5)
+    # the overview of a square page and its 1x1 detail are one tile, and so are a batch's blank ones
+    assert 8 * 5 < models.tiles.tiles_asked < 8 * (1 + 5 + 5)
     assert models.loads == 1
     for measured in done.points:
         model, processor = load(folder)

@@ -1,0 +1,85 @@
+"""Put many tiles through an encoder: in calls of bounded size, with the attention and the precision that were chosen.
+
+Legend: N tiles, C channels, H W pixels of a tile, P tokens of a tile, D width.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from models.encoders.protocol import VisionEncoder
+
+Attention = Literal["auto", "flash", "efficient", "math"]
+Autocast = Literal["bfloat16", "float16"]
+
+# which kernels torch's scaled_dot_product_attention may take
+BACKENDS: dict[Attention, SDPBackend] = {
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "math": SDPBackend.MATH,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How tiles are put through an encoder.
+
+    tokens: the most tokens, prefix included, that one call reads, which bounds its memory; a tile of more is a call of
+    its own; None: all tiles in one call. attention: the kernel of scaled_dot_product_attention, "auto" for torch's own
+    choice. autocast: compute matrix products in this type whatever the weights', None for the weights' own.
+    """
+
+    tokens: int | None = 32768
+    attention: Attention = "auto"
+    autocast: Autocast | None = None
+
+    def __post_init__(self) -> None:
+        if self.tokens is not None and self.tokens < 1:
+            raise ValueError(f"encoding.tokens: expected at least 1, or None for no bound, got {self.tokens}")
+        if self.attention not in get_args(Attention):
+            expected = ", ".join(get_args(Attention))
+            raise ValueError(f"encoding.attention: expected one of {expected}, got {self.attention!r}")
+        if self.autocast is not None and self.autocast not in get_args(Autocast):
+            expected = ", ".join(get_args(Autocast))
+            raise ValueError(f"encoding.autocast: expected one of {expected}, or None, got {self.autocast!r}")
+
+
+def encode(encoder: VisionEncoder, pixels_NCHW: Tensor, encoding: Encoding) -> Tensor:
+    """Return features [N, P, D] of normalised tiles, in their dtype; calls differ by at most one tile in size."""
+    tile = encoder.spec.tile
+    sizes = call_sizes(len(pixels_NCHW), tile.tok**2 + encoder.spec.prefix_tokens, encoding.tokens)
+    with _chosen(encoding, pixels_NCHW.device.type):
+        if len(sizes) == 1:
+            return encoder(pixels_NCHW).to(pixels_NCHW.dtype)
+        if torch.is_grad_enabled():
+            return torch.cat([encoder(part_NCHW).to(pixels_NCHW.dtype) for part_NCHW in pixels_NCHW.split(sizes)])
+        features_NPD = pixels_NCHW.new_empty(len(pixels_NCHW), tile.tok**2, encoder.spec.width)
+        for out_NPD, part_NCHW in zip(features_NPD.split(sizes), pixels_NCHW.split(sizes), strict=True):
+            out_NPD.copy_(encoder(part_NCHW))
+        return features_NPD
+
+
+def call_sizes(tiles: int, tokens_per_tile: int, tokens: int | None) -> list[int]:
+    """Return how many tiles each call gets: the fewest calls within `tokens`, of one size or two that differ by 1."""
+    if tokens is None or tiles == 0:
+        return [tiles]
+    most = max(tokens // tokens_per_tile, 1)
+    calls = -(-tiles // most)
+    small, larger = divmod(tiles, calls)
+    return [small + 1] * larger + [small] * (calls - larger)
+
+
+@contextmanager
+def _chosen(encoding: Encoding, device: str) -> Iterator[None]:
+    dtype = None if encoding.autocast is None else getattr(torch, encoding.autocast)
+    with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
+        if encoding.attention == "auto":
+            yield
+        else:
+            with sdpa_kernel(BACKENDS[encoding.attention]):
+                yield
