@@ -160,7 +160,8 @@ def pack_forward_kernel(
         live = live | is_text
     if PLACED:
         # what names no packed token and no word shows
-        value = tl.where(is_wrong[:, None], float("nan"), value).to(value.dtype)
+        missing = tl.full([ROWS, BLOCK], float("nan"), tl.float32).to(value.dtype)
+        value = tl.where(is_wrong[:, None], missing, value)
         live = live | is_wrong
     out_offset = r.to(tl.int64)[:, None] * D + channel[None, :]
     tl.store(out_ptr + out_offset, value, mask=live[:, None] & inside)

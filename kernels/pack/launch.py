@@ -50,7 +50,7 @@ def launch_forward(
     if min(grid) == 0:
         return
     # a row of text reads the first segment too
-    segments_SC = segments_SC if len(segments_SC) else segments_SC.new_zeros(1, segments_SC.shape[1])
+    segments_SC = segments_SC if len(segments_SC) else segments_SC.new_ones(1, segments_SC.shape[1])
     unused = segments_SC
     with torch.cuda.device_of(out_RD):
         pack_forward_kernel[grid](
