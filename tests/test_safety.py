@@ -11,6 +11,7 @@ CALLS = {
     ("pickle", "load"), ("pickle", "loads"), ("pickle", "Unpickler"), ("marshal", "loads"), ("dill", "load"),
     ("joblib", "load"), ("yaml", "load"), ("yaml", "unsafe_load"), ("yaml", "full_load"), ("os", "system"),
     ("os", "popen"), ("hydra.utils", "instantiate"), ("utils", "instantiate"), ("subprocess", "getoutput"),
+    ("ast", "literal_eval"),
 }  # fmt: skip
 IMPORTS = {("hydra.utils", "instantiate"), ("pickle", "load"), ("pickle", "loads"), ("yaml", "load")}
 NAMES = {"eval", "exec", "compile", "__import__", "instantiate"}

@@ -12,7 +12,6 @@ words; the official script searches more of the text, and parts of words.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from evals.sample import LABELS, Media, Sample
 from evals.task import Parsed
 from evals.tasks.collect import collect
 from evals.tasks.matching import CHOICE, parse_sample
+from evals.tasks.quoted import quoted_list
 from evals.tasks.shapes import ImageTask
 
 GROUPS = {
@@ -172,9 +172,6 @@ def _listed(row: Row, key: str) -> tuple[str, ...]:
     if isinstance(row.cell(key), list):
         return row.texts(key)
     try:
-        values = ast.literal_eval(row.text(key))
-    except (ValueError, SyntaxError):
-        raise row.error(key, "a list written as text") from None
-    if not isinstance(values, list):
-        raise row.error(key, "a list written as text")
-    return tuple(str(value) for value in values)
+        return quoted_list(row.text(key))
+    except ValueError as error:
+        raise row.error(key, "a list written as text") from error
