@@ -22,20 +22,25 @@ def fit_images(sizes: Sequence[HW], grid: GridSpec, tile: TileSpec, budget: int)
 
     Raises ValueError naming the smallest total that is possible when that exceeds the budget, and as plan_image does.
     """
-    own = tuple(plan_image(size, grid, tile) for size in sizes)
+    return fit_mixed(sizes, [grid] * len(sizes), tile, budget)
+
+
+def fit_mixed(sizes: Sequence[HW], grids: Sequence[GridSpec], tile: TileSpec, budget: int) -> tuple[VisualPlan, ...]:
+    """Return what `fit_images` does for images that each have a grid of their own; the cap is one for all of them."""
+    own = tuple(plan_image(size, grid, tile) for size, grid in zip(sizes, grids, strict=True))
     if _total(own) <= budget:
         return own
-    smallest = _capped(own, sizes, grid, 1)
+    smallest = _capped(own, sizes, grids, 1)
     if _total(smallest) > budget:
         raise ValueError(
             f"budget of {budget:,} tokens for {len(own)} images: the smallest total possible is "
             f"{_total(smallest):,} ({_total(own):,} without a budget)"
         )
     # the total grows with the cap: `fits` always fits, `exceeds` never
-    fits, exceeds, plans = 1, max(_counted(plan, grid) for plan in own), smallest
+    fits, exceeds, plans = 1, max(map(_counted, own, grids)), smallest
     while exceeds - fits > 1:
         cap = (fits + exceeds) // 2
-        tried = _capped(own, sizes, grid, cap)
+        tried = _capped(own, sizes, grids, cap)
         if _total(tried) <= budget:
             fits, plans = cap, tried
         else:
@@ -43,10 +48,13 @@ def fit_images(sizes: Sequence[HW], grid: GridSpec, tile: TileSpec, budget: int)
     return plans
 
 
-def _capped(own: Sequence[VisualPlan], sizes: Sequence[HW], grid: GridSpec, cap: int) -> tuple[VisualPlan, ...]:
-    if not _can_shrink(grid):
-        return tuple(own)
-    return tuple(_cap(plan, size, grid, cap) for plan, size in zip(own, sizes, strict=True))
+def _capped(
+    own: Sequence[VisualPlan], sizes: Sequence[HW], grids: Sequence[GridSpec], cap: int
+) -> tuple[VisualPlan, ...]:
+    return tuple(
+        _cap(plan, size, grid, cap) if _can_shrink(grid) else plan
+        for plan, size, grid in zip(own, sizes, grids, strict=True)
+    )
 
 
 def _cap(own: VisualPlan, size: HW, grid: GridSpec, cap: int) -> VisualPlan:

@@ -5,28 +5,19 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from anyres.budget import fit_images
-from anyres.cost import price
-from anyres.errors import MediaError
-from anyres.geometry import HW
-from anyres.grid import GridSpec
+from anyres.inputs import Input, plan_inputs, read_inputs
 from anyres.media_size import parse_size
-from anyres.plan import VisualPlan, plan_image
 from anyres.report import PlannedMedium, json_row, notes_list, parameters_line, table
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.main import COMPOSE_ERRORS, compose, one_line
 from conf.schema import PlanConfig
 from models.parameters import count
-from video.budget import frame_tokens, rope_factor
-from video.clip import ClipMeta
-from video.plan import plan_clip
-from video.sampling import sample
+from video.budget import rope_factor
 
 # file formats of a drawing
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -88,8 +79,8 @@ def report(words: Sequence[str], config: PlanConfig, as_json: bool) -> str:
     if not words:
         raise ValueError("nothing to plan: give sizes like 640x480, images or clips (anyres-plan --help)")
     picture = None if config.draw is None else _picture_path(config.draw, words)
-    inputs = [read_input(word) for word in words]
-    together = config.together or config.budget is not None
+    inputs = read_inputs(words)
+    together = config.together or config.budget is not None or config.fewer_frames
     media = plan_inputs(inputs, config, together)
     if picture is not None:
         # drawing needs fonts and arrays, planning does not
@@ -98,105 +89,7 @@ def report(words: Sequence[str], config: PlanConfig, as_json: bool) -> str:
         draw_media(media, [_frames(medium) for medium in media], picture)
     if as_json:
         return "[\n" + ",\n".join(f"  {json.dumps(json_row(medium))}" for medium in media) + "\n]"
-    return table(media) + _one_prompt(inputs, media, config, together) + _model(config)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """What a word of the command line stands for: its size in pixels as shown, and a clip's header."""
-
-    name: str
-    size: HW
-    clip: ClipMeta | None = None
-
-
-def read_input(word: str) -> Input:
-    """Return a size, or an image or clip by its header. Raises as `report` does."""
-    size = parse_size(word)
-    if size is not None:
-        return Input(name=word, size=size)
-    path = Path(word)
-    if path.is_dir():
-        raise ValueError(f"{word}: is a folder; give image or video files, or sizes like 640x480")
-    if not path.exists():
-        raise ValueError(f"{word}: no such file, and not a size like 640x480 (WIDTHxHEIGHT)")
-    size = _image_size(path)
-    if size is not None:
-        return Input(name=word, size=size)
-    meta = _clip_header(word)
-    return Input(name=word, size=meta.size, clip=meta)
-
-
-def plan_inputs(inputs: Sequence[Input], config: PlanConfig, together: bool) -> list[PlannedMedium]:
-    """Return the inputs planned and priced: each as if alone, or together as one prompt, within the budget if any."""
-    clips = {one.name: _plan_clip(one.clip, config) for one in inputs if one.clip is not None}
-    sizes = [one.size for one in inputs if one.clip is None]
-    grid = config.spec.grid_among(len(sizes) if together else 1)
-    tile = config.encoder.tile
-    if config.budget is None:
-        images = tuple(plan_image(size, grid, tile) for size in sizes)
-    else:
-        room = config.budget - sum(clips[one.name].num_tokens for one in inputs if one.clip is not None)
-        if room < 0:
-            raise ValueError(f"budget of {config.budget:,} tokens: the clips alone need {config.budget - room:,}")
-        images = fit_images(sizes, grid, tile, room)
-    rest = iter(images)
-    plans = [next(rest) if one.clip is None else clips[one.name] for one in inputs]
-    return [_priced(one, plan, config, grid) for one, plan in zip(inputs, plans, strict=True)]
-
-
-def _image_size(path: Path) -> HW | None:
-    # sizes given as words need no image library
-    from anyres.decode import image_size
-
-    try:
-        return image_size(path)
-    except MediaError as error:
-        if error.kind != "not_media":
-            raise
-        return None
-
-
-def _clip_header(word: str) -> ClipMeta:
-    # the reader stays out of the way of inputs that need none
-    from video.reader import clip_meta
-
-    try:
-        return clip_meta(word)
-    except MediaError as error:
-        if error.kind != "not_media":
-            raise
-        raise ValueError(f"{word}: neither an image nor a video of a known format") from error
-
-
-def _plan_clip(meta: ClipMeta, config: PlanConfig) -> VisualPlan:
-    return plan_clip(meta.size, len(sample(meta, config.video)), config.video, config.encoder.tile)
-
-
-def _clip_row(meta: ClipMeta, config: PlanConfig) -> dict[str, Any]:
-    header = asdict(meta)
-    del header["size"]
-    indices = sample(meta, config.video)
-    per_frame = {"tokens_per_frame": frame_tokens(config.video, config.encoder.tile)}
-    if config.video.slow_every is not None:
-        # the second frame is a fast one, unless every frame is slow
-        per_frame["tokens_per_fast_frame"] = frame_tokens(config.video, config.encoder.tile, frame=1)
-    return {**header, "frames": len(indices), "frame_indices": list(indices), **per_frame}
-
-
-def _priced(one: Input, plan: VisualPlan, config: PlanConfig, grid: GridSpec) -> PlannedMedium:
-    pooled_first = one.clip is not None and config.video.pool_before_projector
-    projector = config.spec.projector
-    cost = price(plan, config.encoder, projector, config.llm, config.text_tokens, project_packed=pooled_first)
-    return PlannedMedium(
-        name=one.name,
-        size=one.size,
-        plan=plan,
-        price=cost,
-        rope_factor=rope_factor(cost.sequence, config.llm.context),
-        detail=len(plan.canvases) - 1 if one.clip is None and grid.layouts else None,
-        clip=None if one.clip is None else _clip_row(one.clip, config),
-    )
+    return table(media) + _clips(media, config) + _one_prompt(inputs, media, config, together) + _model(config)
 
 
 def _picture_path(draw: str, words: Sequence[str]) -> Path:
@@ -231,9 +124,21 @@ def _headline(chosen: dict[str, str], config: PlanConfig) -> str:
     return f"{choices}\n{tile}; context of {config.llm.context:,}, {config.text_tokens} of it for text"
 
 
+def _clips(media: Sequence[PlannedMedium], config: PlanConfig) -> str:
+    """Return a line for each clip: how many of its frames the context holds."""
+    spec, lines = config.spec, []
+    for medium in media:
+        if medium.clip is not None:
+            room = f"{spec.context:,} positions (RoPE x{spec.rope_factor:g}), {config.text_tokens} of them text"
+            note = "" if medium.clip["frames_exact"] else "; which frames these are depends on how it was encoded"
+            fit = medium.clip["frames_that_fit"]
+            lines.append(f"\n{medium.name}: {medium.clip['frames']} frames; at most {fit:,} fit {room}{note}")
+    return "\n" + "".join(lines) if lines else ""
+
+
 def _one_prompt(inputs: Sequence[Input], media: Sequence[PlannedMedium], config: PlanConfig, together: bool) -> str:
     """Return what all inputs cost in one prompt, planned as the model plans several, or nothing for one input."""
-    if len(media) < 2 and config.budget is None:
+    if len(media) < 2 and config.budget is None and not config.fewer_frames:
         return ""
     how = ""
     images = sum(one.clip is None for one in inputs)
@@ -244,6 +149,7 @@ def _one_prompt(inputs: Sequence[Input], media: Sequence[PlannedMedium], config:
     factor = rope_factor(tokens + config.text_tokens, config.llm.context)
     share = 100 * tokens / config.llm.context
     budget = "" if config.budget is None else f" of a budget of {config.budget:,}"
+    how += ", clips with fewer frames where they must (fewer_frames=true)" if config.fewer_frames else ""
     cost = f"{tokens:,} tokens{budget}, {share:.1f}% of the context, RoPE x{factor:g}"
     return f"\n\nall {len(media)} in one prompt{how}: {cost}"
 

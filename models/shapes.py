@@ -6,7 +6,7 @@ Integers only: what anyres-plan tells and what a processor does are the same cod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anyres.budget import fit_images
+from anyres.budget import fit_mixed
 from anyres.geometry import HW
 from anyres.grid import GridSpec
 from anyres.plan import VisualPlan, plan_image
@@ -80,34 +80,20 @@ def plans_within(
 ) -> tuple[VisualPlan, ...]:
     """Return a plan for each medium, with the text at most `budget` tokens: images share what text and clips leave.
 
-    Images of one grid get one cap, and of several grids each has the share that is its own without a budget. Clips are
-    not shrunk: a ValueError names how many frames of one would fit; `frames_within` is what lowers them. Raises
-    ValueError too where the images cannot be made small enough.
+    All images have one cap, whatever their grids. Clips are not shrunk: a ValueError names how many frames of one would
+    fit; `frames_within` is what lowers them. Raises ValueError too where the images cannot be made small enough.
     """
     plans = {index: plan_shape(shape, spec, looks[index]) for index, shape in enumerate(shapes)}
-    groups: dict[GridSpec, list[int]] = {}
-    for index, shape in enumerate(shapes):
-        if shape.frames is None:
-            groups.setdefault(looks[index].grid, []).append(index)
-    images = sum(plans[index].num_tokens for members in groups.values() for index in members)
-    clips = sum(plan.num_tokens for plan in plans.values()) - images
+    images = [index for index, shape in enumerate(shapes) if shape.frames is None]
+    clips = sum(plan.num_tokens for index, plan in plans.items() if index not in images)
     left = budget - text_tokens - clips
     if left < 0:
         hint = _frames_hint(shapes, spec, looks, budget - text_tokens)
         raise ValueError(f"budget of {budget:,} tokens: text needs {text_tokens:,} and clips {clips:,}{hint}")
-    # what a grid leaves of its share goes to those behind it
-    for grid, members in groups.items():
-        own = sum(plans[index].num_tokens for index in members)
-        fitted = fit_images(
-            [shapes[index].size for index in members],
-            grid,
-            spec.encoder.tile,
-            left if own == images or images <= left else left * own // images,
-        )
-        plans.update(zip(members, fitted, strict=True))
-        images -= own
-        left -= sum(plan.num_tokens for plan in fitted)
-    return tuple(plans[index] for index in range(len(shapes)))
+    if images:
+        sizes, grids = [shapes[index].size for index in images], [looks[index].grid for index in images]
+        plans.update(zip(images, fit_mixed(sizes, grids, spec.encoder.tile, left), strict=True))
+    return tuple(plans.values())
 
 
 def frames_within(

@@ -114,7 +114,9 @@ def test_drawing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 def test_refusals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("words")
     assert refused(capsys, "no.jpg") == "no.jpg: no such file, and not a size like 640x480 (WIDTHxHEIGHT)"
-    assert refused(capsys, str(tmp_path)).endswith("is a folder; give image or video files, or sizes like 640x480")
+    assert refused(capsys, str(tmp_path)).endswith(
+        "is a folder; give files, sizes like 640x480, or FOLDER@GRID for its pictures"
+    )
     assert refused(capsys, str(tmp_path / "notes.txt")).endswith("neither an image nor a video of a known format")
     assert refused(capsys, "0x9") == "0x9: expected at least 1x1 pixels"
     assert refused(capsys).startswith("nothing to plan")
