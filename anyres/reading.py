@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from anyres.local import open_local
 from anyres.picture import Picture, PixelMode, check_mode
 
 _JPEG = b"\xff\xd8\xff"
+# pixels of a file from which on exact pixels come sooner from torchvision and by strips
+EXACT_FROM = 4_000_000
 
 
 def read_picture(
@@ -30,12 +33,12 @@ def read_picture(
 ) -> Picture:
     """Return an image file's upright RGB pixels, and the size that it is planned by.
 
-    mode: "exact" and "fast" give the same pixels, "fast" sooner for JPEG files; "draft" decodes a JPEG at the smallest
-    of 1, 1/2, 1/4 and 1/8 of its size that still has the pixels that `needed` says for its upright size, which may be
-    more than its plan needs. Without `needed`, "draft" reads it whole. Raises MediaError as `open_image` does.
+    mode: "exact" and "fast" give the same pixels, "fast" sooner for JPEG files of any size. "draft" decodes a JPEG at
+    the smallest of 1, 1/2, 1/4 and 1/8 of its size that still has the pixels that `needed` says for its upright size;
+    without `needed` it reads it whole. Raises MediaError as `open_image` does.
     """
     check_mode(mode)
-    if mode == "fast" and (pixels_HW3 := _by_torchvision(source, limits)) is not None:
+    if mode != "draft" and (pixels_HW3 := _by_torchvision(source, mode, limits)) is not None:
         return Picture(pixels=pixels_HW3, size=HW(*pixels_HW3.shape[:2]))
     if mode == "draft" and needed is not None and (picture := _reduced(source, needed, limits)) is not None:
         return picture
@@ -43,8 +46,11 @@ def read_picture(
     return Picture(pixels=image, size=HW(image.height, image.width))
 
 
-def _by_torchvision(source: Source, limits: MediaLimits) -> NDArray[np.uint8] | None:
-    """Return the pixels of a plain JPEG that lies upright; None for anything else, a damaged one too."""
+def _by_torchvision(source: Source, mode: PixelMode, limits: MediaLimits) -> NDArray[np.uint8] | None:
+    """Return the pixels of a plain JPEG that lies upright; None for anything else, a damaged one too.
+
+    For "exact" only where it pays, in large files, and only while both decoders give the same pixels here.
+    """
     data = _jpeg_bytes(source, limits)
     if data is None:
         return None
@@ -52,17 +58,37 @@ def _by_torchvision(source: Source, limits: MediaLimits) -> NDArray[np.uint8] | 
         # a progressive one may hide far more work than its pixels: open_image counts it
         if header.mode != "RGB" or "progressive" in header.info or orientation(header) != 1:
             return None
+        if mode == "exact" and (header.width * header.height < EXACT_FROM or not decoders_agree()):
+            return None
+    try:
+        return _decoded(data)
+    except RuntimeError:
+        # PIL says what is wrong with it
+        return None
+
+
+@cache
+def decoders_agree() -> bool:
+    """Return whether torchvision decodes JPEGs to the very pixels that PIL does, seen on a few small ones.
+
+    Both bring a JPEG library of their own, whose releases all compute alike so far.
+    """
+    noise_HW3 = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    for quality, subsampling in ((90, 2), (75, 1), (98, 0)):
+        file = io.BytesIO()
+        Image.fromarray(noise_HW3).save(file, "JPEG", quality=quality, subsampling=subsampling)
+        if not np.array_equal(_decoded(file.getvalue()), np.asarray(Image.open(file))):
+            return False
+    return True
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
     # torch is loaded on first use: processes that only decode need none
     import torch
     from torchvision.io import decode_jpeg
 
-    try:
-        pixels_CHW = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-    except RuntimeError:
-        # PIL says what is wrong with it
-        return None
     # a view of what was decoded: its channels come last
-    return pixels_CHW.permute(1, 2, 0).numpy()
+    return decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8)).permute(1, 2, 0).numpy()
 
 
 def _reduced(source: Source, needed: Callable[[HW], HW], limits: MediaLimits) -> Picture | None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import anyres.reading
 from anyres.decode import open_image
 from anyres.errors import MediaError
 from anyres.geometry import HW
@@ -16,7 +17,7 @@ from anyres.passes import columns_first
 from anyres.picture import needed_size
 from anyres.pixels import normalise, render, render_uint8
 from anyres.plan import VisualPlan, plan_image
-from anyres.reading import read_picture
+from anyres.reading import decoders_agree, read_picture
 from anyres.resize import resize_exact, resize_fast
 
 NEXT = GridSpec(layouts=(HW(2, 1), HW(1, 2), HW(2, 2), HW(1, 3), HW(3, 1)))
@@ -117,6 +118,16 @@ def test_fast_reading_gives_the_pixels_of_pil(options: dict[str, object]) -> Non
     assert isinstance(picture.pixels, np.ndarray)
     assert np.array_equal(picture.pixels, np.asarray(open_image(data)))
     assert picture.size == HW(211, 307)
+
+
+def test_large_files_are_exact_by_strips_of_the_other_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anyres.reading, "EXACT_FROM", 1000)
+    assert decoders_agree()
+    data = jpeg(photo(HW(1100, 1000)))
+    picture = read_picture(data)
+    assert isinstance(picture.pixels, np.ndarray)
+    plan = plan_of(HW(1100, 1000))
+    assert torch.equal(render_uint8(plan, [picture.pixels], GREY), render_uint8(plan, [open_image(data)], GREY))
 
 
 def test_what_the_fast_decoder_does_not_cover_is_read_by_pil(tmp_path: Path) -> None:
