@@ -1,5 +1,7 @@
 """Exact frames through PyAV: from the packet index, seek to the starting point before a frame and decode up to it.
 
+Clean groups of pictures are decoded fast (video.parallel); the plain decoder here takes what that leaves.
+
 Legend: U distinct frames wanted, F frames, H W pixels, C channels.
 """
 
@@ -12,14 +14,15 @@ import numpy as np
 from av.video.frame import PictureType, VideoFrame
 from numpy import ndarray
 
+from anyres.geometry import HW
 from anyres.limits import LIMITS, MediaLimits
 from video.clip import ClipMeta, Flag, VideoClip
 from video.container import opened, quarter_turns
+from video.early import resized
 from video.errors import MediaError
 from video.packets import PacketIndex
-
-# demuxers that seek to a timestamp exactly
-SEEKABLE = ("mov", "matroska")
+from video.parallel import decode_groups
+from video.skipping import seekable
 
 
 class PyAvReader:
@@ -36,21 +39,22 @@ class PyAvReader:
         """Return the clip's header."""
         return self.timeline.meta
 
-    def read(self, indices: Sequence[int]) -> VideoClip:
+    def read(self, indices: Sequence[int], size: HW | None = None, workers: int | None = None) -> VideoClip:
         """Return the frames of `indices` (any order, repeats allowed), upright, with their times.
 
-        Raises MediaError when one of them does not decode, or refers to one that does not: never another frame in its
+        size: resize each as soon as it is decoded (video.early). workers: decoders at a time (video.parallel). Raises
+        MediaError when one of them does not decode, or refers to one that does not: never another frame in its
         place.
         """
         wanted = self.timeline.checked(indices)
         unique = sorted(set(wanted))
-        frames_UHWC = np.empty((len(unique), *self.index.size, 3), dtype=np.uint8)
+        frames_UHWC = np.empty((len(unique), *(size or self.index.size), 3), dtype=np.uint8)
         position = {frame: i for i, frame in enumerate(unique)}
 
         def keep(number: int, frame: VideoFrame) -> None:
-            frames_UHWC[position[number]] = upright(self.index, frame)
+            frames_UHWC[position[number]] = resized(upright(self.index, frame), size)
 
-        flags = _decode(self.index, unique, keep)
+        flags = _decode(self.index, unique, keep, workers)
         return self.timeline.assemble(wanted, unique, frames_UHWC, self.name, flags)
 
 
@@ -103,10 +107,12 @@ class _Wanted:
         yield from waiting
 
 
-def _decode(index: PacketIndex, unique: Sequence[int], keep: Callable[[int, VideoFrame], None]) -> tuple[Flag, ...]:
+def _decode(
+    index: PacketIndex, unique: Sequence[int], keep: Callable[[int, VideoFrame], None], workers: int | None = None
+) -> tuple[Flag, ...]:
     """Hand every frame wanted to `keep`; those that seeking misses are decoded from the start of the file."""
-    wanted = _Wanted(index, unique, keep)
-    if index.pts_F and any(name in index.container for name in SEEKABLE):
+    wanted = _Wanted(index, sorted(decode_groups(index, unique, keep, workers)), keep)
+    if wanted.left and seekable(index):
         _by_seeking(wanted)
     if wanted.left:
         _from_start(wanted)
