@@ -170,8 +170,9 @@ def upright(index: PacketIndex, frame: VideoFrame) -> ndarray:
 
 
 def _rgb(frame: VideoFrame) -> ndarray:
+    # threads of its own for every picture would be slow to start, and hang in a process that was forked
     if not any(component.is_alpha for component in frame.format.components):
-        return frame.to_ndarray(format="rgb24")
-    rgba = frame.to_ndarray(format="rgba").astype(np.uint16)
+        return frame.to_ndarray(format="rgb24", threads=1)
+    rgba = frame.to_ndarray(format="rgba", threads=1).astype(np.uint16)
     alpha = rgba[..., 3:]
     return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
