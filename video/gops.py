@@ -13,8 +13,6 @@ from anyres.geometry import HW
 
 # below this many pixels decoded (some 20 frames of 720p), a second decoder costs more than it gives
 WORTH_A_DECODER = 20_000_000
-# one decoder would have more than this part of the work: threads inside it do better
-UNEVEN = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +22,6 @@ class Gop:
     start: int
     frames: tuple[int, ...]
     cost: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strategy:
-    """What each decoder does, and with how many threads of its own."""
-
-    shares: tuple[tuple[Gop, ...], ...]
-    threads: int
 
 
 def gops(pts_F: Sequence[int], key_pts: Sequence[int], unique: Sequence[int]) -> tuple[Gop, ...]:
@@ -49,27 +39,21 @@ def gops(pts_F: Sequence[int], key_pts: Sequence[int], unique: Sequence[int]) ->
     return tuple(found)
 
 
-def strategy(groups: Sequence[Gop], size: HW, workers: int) -> Strategy:
-    """Return how to split groups of a clip of `size` pixels between at most `workers` decoders.
+def shares(groups: Sequence[Gop], size: HW, workers: int) -> tuple[tuple[Gop, ...], ...]:
+    """Return what each of at most `workers` decoders does of a clip of `size` pixels, in order of presentation.
 
-    The longest go first, each to who has the least to do. Little work stays with one decoder; so does work that does
-    not divide, and then the decoder gets the threads.
+    The longest groups go first, each to who has the least to do. Little work stays with one decoder.
     """
     total = sum(group.cost for group in groups)
-    workers = min(workers, 1 + total * size.area // WORTH_A_DECODER)
-    if workers < 2:
-        return Strategy(shares=(tuple(groups),), threads=1)
+    workers = min(workers, len(groups), 1 + total * size.area // WORTH_A_DECODER)
     loads = [0] * workers
-    shares: list[list[Gop]] = [[] for _ in loads]
+    found: list[list[Gop]] = [[] for _ in loads]
     for group in sorted(groups, key=lambda group: -group.cost):
         least = loads.index(min(loads))
-        shares[least].append(group)
+        found[least].append(group)
         loads[least] += group.cost
-    if max(loads) > UNEVEN * total:
-        return Strategy(shares=(tuple(groups),), threads=workers)
-    # rising again: a file is read forward
-    ordered = (tuple(sorted(share, key=lambda group: group.start)) for share in shares if share)
-    return Strategy(shares=tuple(ordered), threads=1)
+    # a file is read forward
+    return tuple(tuple(sorted(share, key=lambda group: group.start)) for share in found)
 
 
 def batches(groups: Sequence[Gop], num_frames: int) -> tuple[tuple[Gop, ...], ...]:

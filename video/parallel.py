@@ -1,7 +1,8 @@
 """Decode the frames wanted of a clip fast: each group of pictures once, several groups at a time.
 
 The decoders are threads: FFmpeg works outside Python's lock, so two of them keep two cores busy, nothing has to start
-first and nothing has to be copied between processes. Each has a file of its own, open for one call only.
+first and nothing has to be copied between processes. Each has a file of its own, open for one call only. FFmpeg's own
+threads are not used: one that reports damage while its decoder is closed waits for Python's lock, and Python for it.
 """
 
 import os
@@ -12,7 +13,7 @@ import av
 from av.video.frame import VideoFrame
 
 from video.container import opened
-from video.gops import Gop, gops, strategy
+from video.gops import Gop, gops, shares
 from video.packets import PacketIndex
 from video.skipping import Unclean, seekable, shown, skippable
 
@@ -35,27 +36,22 @@ def decode_groups(
     """
     if not seekable(index):
         return set(unique)
-    plan = strategy(gops(index.pts_F, index.key_pts, unique), index.size, workers or cores())
+    first, *rest = shares(gops(index.pts_F, index.key_pts, unique), index.size, workers or cores())
     kept: set[int] = set()
-
-    if len(plan.shares) == 1:
-        _work(index, plan.shares[0], plan.threads, keep, kept)
+    if not rest:
+        _work(index, first, keep, kept)
         return set(unique) - kept
-    with ThreadPoolExecutor(len(plan.shares) - 1, thread_name_prefix="anyres-decoder") as pool:
-        others = [pool.submit(_work, index, share, plan.threads, keep, kept) for share in plan.shares[1:]]
-        _work(index, plan.shares[0], plan.threads, keep, kept)
+    with ThreadPoolExecutor(len(rest), thread_name_prefix="anyres-decoder") as pool:
+        others = [pool.submit(_work, index, share, keep, kept) for share in rest]
+        _work(index, first, keep, kept)
         for other in others:
             other.result()
     return set(unique) - kept
 
 
-def _work(
-    index: PacketIndex, share: Sequence[Gop], threads: int, keep: Callable[[int, VideoFrame], None], kept: set[int]
-) -> None:
+def _work(index: PacketIndex, share: Sequence[Gop], keep: Callable[[int, VideoFrame], None], kept: set[int]) -> None:
     """Decode one share; what is kept is added to `kept`."""
     with opened(index.path) as (container, stream):
-        if threads > 1:
-            stream.codec_context.thread_type, stream.codec_context.thread_count = "FRAME", threads
         skip = skippable(index, stream)
         for gop in share:
             # what a group that is not clean gave is overwritten by the plain decoder
