@@ -57,6 +57,8 @@ class PictureReader:
             starts_ms = [0.0]
             for frame in range(count):
                 image.seek(frame)
+                # WebP tells how long a frame is shown only now
+                image.load()
                 starts_ms.append(starts_ms[-1] + _delay_ms(image))
             size = open_image(image.copy(), limits).size
         seconds = starts_ms.pop() / 1000
