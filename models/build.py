@@ -11,6 +11,7 @@ import torch
 from models.checkpoints.ends import TABLE
 from models.checkpoints.load import fill, read_checkpoint
 from models.checkpoints.save import DTYPES
+from models.checkpoints.sizes import check_sizes
 from models.encoders.build import build_encoder
 from models.llms.build import build_llm, llm_config
 from models.llms.rope import RopeType
@@ -59,6 +60,7 @@ def load(
     if quantize is not None and device_map is not None:
         raise ValueError("quantize and device_map do not go together: a quantised model is on one device")
     checkpoint = read_checkpoint(folder, None if adapter is None else Path(adapter), pickles)
+    check_sizes(checkpoint, folder)
     spec = checkpoint.spec if rope_factor is None else replace(checkpoint.spec, rope_factor=rope_factor)
     spec = spec if rope_type is None else replace(spec, rope_type=rope_type)
     spec = spec if template is None else replace(spec, template=template)

@@ -1,8 +1,9 @@
 """Open every image, array and odd path of a hostile corpus in a child process, and count what comes back.
 
-    python -m anyres.bench.hostile --corpus DIR [--only TEXT] [--out FILE.json]
+    python -m anyres.bench.hostile --corpus DIR [--mode open|exact|fast|draft] [--only TEXT] [--out FILE.json]
 
-DIR holds a manifest.json that says what each file must give. Classes: ok, clean (a MediaError that was due or may be);
+DIR holds a manifest.json that says what each file must give. mode: open_image, or read_picture in one of its modes.
+Classes: ok, clean (a MediaError that was due or may be);
 and the bad ones: refused (a MediaError for a whole file), wrong, untyped, memory, slow, reached (another file, a
 connection or a program was opened), hang, crash. The exit status is 1 when there is one of these.
 """
@@ -12,7 +13,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ CARD = {
 }
 WHITE = (255, 255, 255)
 
+MODES = ("open", "exact", "fast", "draft")
+
 Row = dict[str, Any]
 
 
@@ -44,9 +47,27 @@ def items_of(corpus: Path, only: str = "") -> list[Mapping[str, Any]]:
     return [item for item in found if only in item["id"]]
 
 
-def read_one(item: Mapping[str, Any], path: str, reached: list[str]) -> Row:
+def reader_of(mode: str) -> Callable[[str], Any]:
+    """Return what reads a path as a PIL image."""
+    from PIL import Image
+
+    from anyres.decode import open_image
+
+    if mode == "open":
+        return open_image
+    from anyres.reading import read_picture
+
+    def read(path: str) -> Image.Image:
+        # a draft that needs every pixel, whose places can be compared
+        pixels = read_picture(path, mode, lambda size: size).pixels
+        return pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+
+    return read
+
+
+def read_one(read: Callable[[str], Any], item: Mapping[str, Any], path: str, reached: list[str]) -> Row:
     """Return the verdict on one file, with seconds, peak memory in MB and what else was opened."""
-    from anyres.decode import image_size, open_image
+    from anyres.decode import image_size
     from anyres.errors import MediaError
 
     before = restart_peak()
@@ -54,7 +75,7 @@ def read_one(item: Mapping[str, Any], path: str, reached: list[str]) -> Row:
     began = time.perf_counter()
     row: Row = {}
     try:
-        image = open_image(path)
+        image = read(path)
         row["verdict"] = verdict_of(item, image)
         if (image.height, image.width) != image_size(path):
             row["verdict"] = f"wrong: {image.size} decoded, the header tells {image_size(path)}"
@@ -103,9 +124,9 @@ def class_of(item: Mapping[str, Any], row: Row) -> str:
     return word
 
 
-def run(corpus: Path, only: str = "") -> dict[str, Row]:
+def run(corpus: Path, only: str = "", mode: str = "open") -> dict[str, Row]:
     """Return a row for each file by its id."""
-    process = Contained([sys.executable, "-m", "anyres.bench.hostile", "--child"])
+    process = Contained([sys.executable, "-m", "anyres.bench.hostile", "--child", "--mode", mode])
     rows: dict[str, Row] = {}
     for item in items_of(corpus, only):
         found = process.ask({"item": item, "path": str(corpus / item["file"])}, PATIENCE)
@@ -115,7 +136,7 @@ def run(corpus: Path, only: str = "") -> dict[str, Row]:
     return rows
 
 
-def child() -> None:
+def child(mode: str) -> None:
     """Answer for one file at a time."""
     # what an import costs is not the first file's
     from PIL import Image
@@ -123,6 +144,12 @@ def child() -> None:
     import anyres.decode  # noqa: F401
 
     Image.init()
+    read = reader_of(mode)
+    if mode != "open":
+        # loads torchvision and compares the decoders
+        from anyres.reading import decoders_agree
+
+        decoders_agree()
     reached: list[str] = []
 
     def watch(event: str, told: tuple[Any, ...]) -> None:
@@ -133,21 +160,22 @@ def child() -> None:
             reached.append(f"{event} {told[0]}")
 
     sys.addaudithook(watch)
-    answer_lines(lambda asked: read_one(asked["item"], asked["path"], reached))
+    answer_lines(lambda asked: read_one(read, asked["item"], asked["path"], reached))
 
 
 def main() -> int:
     """Run the command; return 1 when a file gave what it must not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--mode", choices=MODES, default=MODES[0])
     parser.add_argument("--only", default="", help="part of an id")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        child()
+        child(given.mode)
         return 0
-    rows = run(given.corpus, given.only)
+    rows = run(given.corpus, given.only, given.mode)
     if given.out:
         given.out.write_text(json.dumps(rows, indent=1))
     counts = Counter(row["class"] for row in rows.values())

@@ -74,7 +74,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: no such file")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path}: expected an object, got {type(found).__name__}")

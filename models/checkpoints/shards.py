@@ -19,7 +19,7 @@ def shard_files(index: Path) -> list[str]:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{index}: no index of shards (expected weight_map: name -> file; {error})") from error
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name or "\\" in name or "\0" in name:
+        if not isinstance(name, str) or Path(name).name != name or name in ("", "..") or "\\" in name or "\0" in name:
             raise ValueError(f"{index}: shard {name!r} is not a plain file name")
         if not (index.parent / name).is_file():
             raise ValueError(f"{index}: shard {name} is missing")

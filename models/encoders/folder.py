@@ -3,15 +3,16 @@
 The layout and the tower's type are read from the config file inside; the folder's name means nothing.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from torch import Tensor
 from transformers import Dinov2Model, Dinov2WithRegistersModel
 
+from models.checkpoints.format import read_json
 from models.checkpoints.shards import shard_files
 from models.checkpoints.stream import Slot, read_header, read_slot
 from models.encoders.promise import promised, promised_open_clip
@@ -46,9 +47,12 @@ def read_tower(folder: Path) -> TowerFiles:
 
 
 def _transformers(folder: Path) -> TowerFiles:
-    fields = promised(_json(folder / HF_CONFIG))
+    try:
+        fields = promised(read_json(folder / HF_CONFIG))
+    except StrictDataclassClassValidationError as error:
+        raise ValueError(f"{folder / HF_CONFIG}: {' '.join(str(error).split())}") from error
     if (folder / PREPROCESSOR).is_file():
-        processor = _json(folder / PREPROCESSOR)
+        processor = read_json(folder / PREPROCESSOR)
         fields |= _colours(processor.get("image_mean"), processor.get("image_std"))
     if fields["backend"] == "hf_dinov2":
         return TowerFiles(promised=fields, state=_dinov2(folder, fields["prefix_tokens"] > 1))
@@ -74,7 +78,7 @@ def _dinov2(folder: Path, registers: bool) -> dict[str, Tensor]:
 
 
 def _open_clip(folder: Path) -> TowerFiles:
-    config = _json(folder / OPEN_CLIP_CONFIG)
+    config = read_json(folder / OPEN_CLIP_CONFIG)
     fields = promised_open_clip(config["model_cfg"])
     preprocess = config.get("preprocess_cfg", {})
     fields |= _colours(preprocess.get("mean"), preprocess.get("std"))
@@ -116,10 +120,6 @@ def _files(folder: Path, stem: str) -> list[Path]:
 def _colours(mean: Any, std: Any) -> dict[str, tuple[float, ...]]:
     found = {"mean": mean, "std": std}
     return {name: tuple(values) for name, values in found.items() if values is not None}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _names(folder: Path) -> str:
