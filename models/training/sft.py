@@ -18,8 +18,7 @@ from models.batch import Batch
 from models.example import PLACEHOLDER, Example, Turn
 from models.processor import Prepared, Processor
 from models.training.lengths import epoch_batches
-from video.reader import open_clip_reader
-from video.sampling import sample
+from video.reader import load_clip
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 
@@ -99,6 +98,5 @@ def _example(conversation: Conversation, processor: Processor) -> Example:
 
 def _medium(path: Path, processor: Processor) -> Any:
     if path.suffix.lower() in (".mp4", ".mkv", ".avi", ".mov", ".webm"):
-        reader = open_clip_reader(path)
-        return reader.read(sample(reader.meta, processor.spec.video))
+        return load_clip(path, processor.spec.video)
     return open_image(path)
