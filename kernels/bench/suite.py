@@ -8,6 +8,9 @@ from kernels.bench.work import Setting, Work
 SUITE: dict[str, str] = {
     "pack": "kernels.bench.pack:works",
     "embeds": "kernels.bench.embeds:works",
+    "threshold": "kernels.bench.threshold:works",
+    "pool": "kernels.bench.pool:works",
+    "rope": "kernels.bench.rope:works",
 }
 
 

@@ -13,7 +13,7 @@ OURS = {torch.float32: (0.0, 2e-6), torch.bfloat16: (2**-7, 6e-5), torch.float16
 # peers resample half types in their own precision; normally distributed features are below 6
 THEIRS = {torch.float32: (0.0, 2e-6), torch.bfloat16: (2**-7, 2**-4), torch.float16: (2**-10, 2**-7)}
 
-PEERS = ("transformers", "eager", "compiled")
+PEERS = ("transformers", "eager", "compiled", "channels last", "liger")
 
 
 def verify(packers: dict[str, Callable[[], Tensor]], expected_TD: Tensor) -> None:

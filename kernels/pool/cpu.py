@@ -15,6 +15,7 @@ from kernels.threshold.taps import transposed, weighted_rows
 
 # bytes of input whose largest numbers are taken at once: what stays in a core's cache
 PIECE_BYTES = 2**20
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def mean(frames_FHWD: Tensor, stride: int) -> Tensor:
@@ -54,27 +55,39 @@ def largest_and_winners(frames_FHWD: Tensor, stride: int) -> tuple[Tensor, Tenso
 
     The first of equal numbers wins, and the last NaN, as in torch's max_pool2d.
     """
-    height, width = frames_FHWD.shape[1] // stride * stride, frames_FHWD.shape[2] // stride * stride
-    cropped_FHWD = frames_FHWD[:, :height, :width]
-    best_FPQD = cropped_FHWD[:, ::stride, ::stride].clone()
-    place_FPQD = torch.zeros_like(best_FPQD, dtype=torch.uint8)
-    for place in range(1, stride * stride):
-        tap_FPQD = cropped_FHWD[:, place // stride :: stride, place % stride :: stride]
-        better_FPQD = (tap_FPQD > best_FPQD) | (tap_FPQD != tap_FPQD)
-        place_FPQD.masked_fill_(better_FPQD, place)
-        torch.maximum(best_FPQD, tap_FPQD, out=best_FPQD)
+    frames, height, width, channels = frames_FHWD.shape
+    shape = (frames, height // stride, width // stride, channels)
+    best_FPQD, place_FPQD = frames_FHWD.new_empty(shape), frames_FHWD.new_zeros(shape, dtype=torch.uint8)
+    for frame_HWD, best_PQD, place_PQD in zip(frames_FHWD, best_FPQD, place_FPQD, strict=True):
+        for place, tap_PQD in enumerate(_taps(frame_HWD, stride)):
+            if place == 0:
+                best_PQD.copy_(tap_PQD)
+                continue
+            better_PQD = torch.gt(tap_PQD, best_PQD).logical_or_(tap_PQD.isnan())
+            # the place that was, or this one
+            place_PQD.mul_(~better_PQD).add_(better_PQD.view(torch.uint8), alpha=place)
+            torch.maximum(best_PQD, tap_PQD, out=best_PQD)
     return best_FPQD, place_FPQD
 
 
 def largest_grad(grad_FPQD: Tensor, winners_FPQD: Tensor, height: int, width: int, stride: int) -> Tensor:
     """Return the gradient [F, H, W, D] of frames: all of a block's goes to its winner."""
-    frames, out_h, out_w, channels = grad_FPQD.shape
+    frames, _, _, channels = grad_FPQD.shape
     out_FHWD = grad_FPQD.new_zeros(frames, height, width, channels)
-    kept_FHWD = out_FHWD[:, : out_h * stride, : out_w * stride]
-    for place in range(stride * stride):
-        won_FPQD = grad_FPQD.masked_fill(winners_FPQD != place, 0)
-        kept_FHWD[:, place // stride :: stride, place % stride :: stride] = won_FPQD
+    # bits are kept or cleared: faster than choosing between numbers
+    bits = BITS[grad_FPQD.itemsize]
+    for grad_PQD, winners_PQD, out_HWD in zip(grad_FPQD.view(bits), winners_FPQD, out_FHWD.view(bits), strict=True):
+        for place, out_PQD in enumerate(_taps(out_HWD, stride)):
+            won_PQD = (winners_PQD == place).to(bits).neg_()
+            torch.bitwise_and(grad_PQD, won_PQD, out=out_PQD)
     return out_FHWD
+
+
+def _taps(frame_HWD: Tensor, stride: int) -> list[Tensor]:
+    """Return views [P, Q, D]: the first tokens of all whole blocks, the second ones, row by row."""
+    height, width = frame_HWD.shape[0] // stride * stride, frame_HWD.shape[1] // stride * stride
+    whole_HWD = frame_HWD[:height, :width]
+    return [whole_HWD[y::stride, x::stride] for y in range(stride) for x in range(stride)]
 
 
 def _fold(parts: tuple[Tensor, ...], out: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The rotary embedding on a CPU, one tensor at a time.
+"""The rotary embedding on a CPU, so many positions at a time that what is between stays in cache.
 
 Legend: B rows, H heads, L positions, D head width, R = half of the rotated channels.
 """
@@ -6,14 +6,23 @@ Legend: B rows, H heads, L positions, D head width, R = half of the rotated chan
 import torch
 from torch import Tensor
 
+# bytes of exact numbers in a piece
+PIECE_BYTES = 2**20
 
-def rotate_(x_BHLD: Tensor, cos_BLR: Tensor, sin_BLR: Tensor) -> None:
-    """Rotate x in place, in float32 (float64 in float64)."""
+
+def rotate(x_BHLD: Tensor, cos_BLR: Tensor, sin_BLR: Tensor, out_BHLD: Tensor) -> None:
+    """Write x rotated, in float32 (float64 in float64), into the first 2 R channels of out, which may be x itself."""
     half = cos_BLR.shape[-1]
     exact = torch.float64 if x_BHLD.dtype == torch.float64 else torch.float32
-    cos, sin = cos_BLR[:, None].to(exact), sin_BLR[:, None].to(exact)
-    first, second = x_BHLD[..., :half], x_BHLD[..., half : 2 * half]
-    # the halves as they were, for each other
-    first_before, second_before = first.to(exact, copy=True), second.to(exact)
-    first.copy_((first_before * cos).addcmul_(second_before, sin, value=-1))
-    second.copy_((second_before * cos).addcmul_(first_before, sin))
+    rows, heads, length, _ = x_BHLD.shape
+    step = max(PIECE_BYTES // max(rows * heads * 2 * half * exact.itemsize, 1), 1)
+    for start in range(0, length, step):
+        piece = slice(start, start + step)
+        cos, sin = (table[:, piece, None].to(exact) for table in (cos_BLR, sin_BLR))
+        # positions before heads, as projections leave them
+        x_BLHE = x_BHLD[:, :, piece, : 2 * half].transpose(1, 2).to(exact)
+        first, second = x_BLHE[..., :half], x_BLHE[..., half:]
+        turned = torch.empty_like(x_BLHE)
+        torch.mul(first, cos, out=turned[..., :half]).addcmul_(second, sin, value=-1)
+        torch.mul(second, cos, out=turned[..., half:]).addcmul_(first, sin)
+        out_BHLD[:, :, piece, : 2 * half].transpose(1, 2).copy_(turned)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.rope.cpu import rotate_
+from kernels.rope.cpu import rotate
 
 GPU_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -65,10 +65,12 @@ def _rows(table_BLR: Tensor, rows: int) -> Tensor:
 @torch.library.custom_op("anyres::rope", mutates_args=(), device_types="cpu")
 def rope_op(q_BHLD: Tensor, k_BGLD: Tensor, cos_BLR: Tensor, sin_BLR: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
     """Return rotated queries and keys. inverse: by the opposite angles."""
-    q_out, k_out = _like(q_BHLD).copy_(q_BHLD), _like(k_BGLD).copy_(k_BGLD)
+    q_out, k_out = _like(q_BHLD), _like(k_BGLD)
     sin_BLR = -sin_BLR if inverse else sin_BLR
-    rotate_(q_out, cos_BLR, sin_BLR)
-    rotate_(k_out, cos_BLR, sin_BLR)
+    rest = slice(2 * cos_BLR.shape[-1], None)
+    for x, out in ((q_BHLD, q_out), (k_BGLD, k_out)):
+        rotate(x, cos_BLR, sin_BLR, out)
+        out[..., rest] = x[..., rest]
     return q_out, k_out
 
 
@@ -96,8 +98,8 @@ def _like(x_BHLD: Tensor) -> Tensor:
 @torch.library.custom_op("anyres::rope_", mutates_args=("q_BHLD", "k_BGLD"), device_types="cpu")
 def rope_in_place_op(q_BHLD: Tensor, k_BGLD: Tensor, cos_BLR: Tensor, sin_BLR: Tensor) -> None:
     """Rotate queries and keys in place."""
-    rotate_(q_BHLD, cos_BLR, sin_BLR)
-    rotate_(k_BGLD, cos_BLR, sin_BLR)
+    rotate(q_BHLD, cos_BLR, sin_BLR, q_BHLD)
+    rotate(k_BGLD, cos_BLR, sin_BLR, k_BGLD)
 
 
 @rope_in_place_op.register_kernel("cuda")

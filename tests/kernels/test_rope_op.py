@@ -104,6 +104,16 @@ def test_forward_and_gradient(case: tuple[int, ...], dtype: torch.dtype, in_plac
         torch.testing.assert_close(mine.float(), right, rtol=rtol, atol=atol)
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_more_positions_than_a_piece(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # three positions of two heads, four rotated channels, four bytes
+    monkeypatch.setattr("kernels.rope.cpu.PIECE_BYTES", 3 * rows * 2 * 4 * 4)
+    cos, sin = tables(1, 8, 4)
+    q, k = drawn(rows, 2, 8, 6), drawn(rows, 2, 8, 6, seed=1)
+    for mine, x in zip(rope(q, k, cos, sin), (q, k), strict=True):
+        torch.testing.assert_close(mine, rope_reference(x, cos, sin), rtol=0, atol=1e-6)
+
+
 def test_equal_to_transformers_rotation() -> None:
     config = LlamaConfig(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64)
     q, k = drawn(2, 4, 5, 16), drawn(2, 2, 5, 16, seed=1)
