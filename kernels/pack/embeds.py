@@ -1,7 +1,7 @@
 """The language model's inputs in one go: words looked up and visual tokens packed, each row written once.
 
 Legend: N tiles, P tokens per tile, D width, K end vectors, T packed tokens, M = N * P source tokens, S segments,
-C columns, B prompts, L sequence, R = B * L rows, V words.
+C columns, B prompts, L sequence, R = B * L rows, V words, X any axes of rows.
 """
 
 from collections.abc import Sequence
@@ -54,26 +54,29 @@ def pack_embeds(
     return embeds_RD.view(*ids_BL.shape, words_VD.shape[1])
 
 
-def pack_into(embeds_BLD: Tensor, visual_BL: Tensor, features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:
-    """Write the packed tokens into the rows of embeds_BLD that visual_BL names, and return it; text stays as it is.
+def pack_into(
+    out_XD: Tensor, visual_X: Tensor | None, features_NPD: Tensor, ends_KD: Tensor, table: PackTable
+) -> Tensor:
+    """Write the packed tokens into the rows of out_XD [..., D] that visual_X [...] names, and return it.
 
-    For inference: nothing that asks for a gradient is taken. Raises ValueError when the tensors are not those that the
-    table was built for, or embeds_BLD is not contiguous.
+    Rows of text (-1) stay as they are; without an index, row t of [T, D] gets token t. Memory is the caller's: a buffer
+    that is kept takes none from the system. For inference: nothing that asks for a gradient is taken. Raises ValueError
+    when the tensors are not those that the table was built for, or out_XD is not contiguous.
     """
-    check_places(embeds_BLD, visual_BL, visual_BL, features_NPD)
+    shape = (table.num_tokens,) if visual_X is None else tuple(visual_X.shape)
+    if visual_X is not None:
+        check_places(out_XD, visual_X, visual_X, features_NPD)
     check(features_NPD, ends_KD, table)
-    given = (embeds_BLD, features_NPD, ends_KD)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (out_XD, features_NPD, ends_KD)):
         raise ValueError("pack_into: expected tensors that ask for no gradient; pack_embeds has one")
-    if not embeds_BLD.is_contiguous() or embeds_BLD.shape[:-1] != visual_BL.shape:
-        found = f"{tuple(embeds_BLD.shape)} of strides {embeds_BLD.stride()}"
-        raise ValueError(
-            f"pack_into: expected contiguous rows [{', '.join(map(str, visual_BL.shape))}, D], got {found}"
-        )
+    wanted = (*shape, features_NPD.shape[-1])
+    if out_XD.shape != wanted or out_XD.dtype != features_NPD.dtype or not out_XD.is_contiguous():
+        found = f"{tuple(out_XD.shape)} of {out_XD.dtype} with strides {out_XD.stride()}"
+        raise ValueError(f"pack_into: expected contiguous {wanted} of {features_NPD.dtype}, found {found}")
     on_cpu = features_NPD.device.type == "cpu"
     pack_into_op(
-        embeds_BLD.view(-1, embeds_BLD.shape[-1]),
-        visual_BL.reshape(-1).contiguous(),
+        out_XD.view(-1, out_XD.shape[-1]),
+        None if visual_X is None else visual_X.reshape(-1).contiguous(),
         features_NPD.reshape(-1, features_NPD.shape[-1]).contiguous(),
         ends_KD.contiguous(),
         table.segments_SC,
@@ -82,7 +85,7 @@ def pack_into(embeds_BLD: Tensor, visual_BL: Tensor, features_NPD: Tensor, ends_
         table.blocks,
         table.peaks,
     )
-    return embeds_BLD
+    return out_XD
 
 
 def check_places(words: Tensor, ids_BL: Tensor, visual_BL: Tensor, features_NPD: Tensor) -> None:
@@ -176,10 +179,10 @@ def _(
     return embeds_RD, winners_of(features_MD, segment_of_T, inverse, peaks)
 
 
-@torch.library.custom_op("anyres::pack_into", mutates_args=("embeds_RD",), device_types="cpu")
+@torch.library.custom_op("anyres::pack_into", mutates_args=("out_RD",), device_types="cpu")
 def pack_into_op(
-    embeds_RD: Tensor,
-    visual_R: Tensor,
+    out_RD: Tensor,
+    visual_R: Tensor | None,
     features_MD: Tensor,
     ends_KD: Tensor,
     segments_SC: Tensor,
@@ -188,14 +191,14 @@ def pack_into_op(
     blocks: bool,
     peaks: bool,
 ) -> None:
-    """Write the packed tokens into the rows of embeds_RD that visual_R names."""
-    cpu.pack_into(embeds_RD, visual_R, features_MD, ends_KD, GatherMap.of(gather))
+    """Write the packed tokens into the rows of out_RD that visual_R names."""
+    cpu.pack_into(out_RD, visual_R, features_MD, ends_KD, GatherMap.of(gather))
 
 
 @pack_into_op.register_kernel("cuda")
 def _(
-    embeds_RD: Tensor,
-    visual_R: Tensor,
+    out_RD: Tensor,
+    visual_R: Tensor | None,
     features_MD: Tensor,
     ends_KD: Tensor,
     segments_SC: Tensor,
@@ -212,7 +215,7 @@ def _(
         ends_KD,
         segments_SC,
         segment_of_T,
-        embeds_RD,
+        out_RD,
         no_winners,
         blocks=blocks,
         peaks=peaks,
@@ -222,8 +225,8 @@ def _(
 
 @pack_into_op.register_fake
 def _(
-    embeds_RD: Tensor,
-    visual_R: Tensor,
+    out_RD: Tensor,
+    visual_R: Tensor | None,
     features_MD: Tensor,
     ends_KD: Tensor,
     segments_SC: Tensor,

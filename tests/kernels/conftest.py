@@ -14,6 +14,7 @@ from kernels.pack.table import PackTable
 
 ROOT = Path(__file__).resolve().parents[2]
 TOK = 3
+MACHINE_CODE = "machine code"
 
 
 def table_of(*canvases: tuple) -> PackTable:
@@ -112,14 +113,32 @@ def make_table() -> Callable[..., PackTable]:
 
 
 @pytest.fixture
-def run_apart(tmp_path: Path) -> Callable[[Path, Mapping[str, str]], None]:
-    """Run a test file in a process of its own, with an environment, and fail with its output when it fails."""
+def run_apart(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[Path, Mapping[str, str]], None]:
+    """Run a test file in a process of its own, with an environment, and fail with its output when it fails.
+
+    Lines that it prints about registers come back in the summary at the end.
+    """
 
     def run(file: Path, environment: Mapping[str, str]) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRITON_", "PYTEST_"))}
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", str(file)]
+        command = [sys.executable, "-m", "pytest", "-q", "-s", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
         environment = {**kept, "OMP_NUM_THREADS": "1", "TRITON_CACHE_DIR": str(tmp_path), **environment}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540)
+        done = subprocess.run(
+            [*command, str(file)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540
+        )
         assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+        lines = [line.lstrip(".") for line in done.stdout.splitlines() if " registers, " in line]
+        # what a test process reports to the one that prints
+        request.node.user_properties += [(MACHINE_CODE, line) for line in lines]
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the kernels' machine code takes, a line per kernel, dtype, width and target."""
+    reports = terminalreporter.stats.get("passed", [])
+    lines = [value for report in reports for name, value in report.user_properties if name == MACHINE_CODE]
+    if lines:
+        terminalreporter.section("machine code of the kernels")
+    for line in lines:
+        terminalreporter.write_line(line)

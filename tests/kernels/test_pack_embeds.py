@@ -76,6 +76,14 @@ def test_text_rows_stay_as_they_are(table: PackTable) -> None:
     assert torch.equal(embeds[visual >= 0], tokens[visual[visual >= 0]])
 
 
+def test_a_buffer_is_used_again(everything: PackTable) -> None:
+    _, features, ends = inputs(everything, 12)
+    buffer = torch.full((everything.num_tokens, 12), float("nan"))
+    for sign in (1, -1):
+        assert pack_into(buffer, None, sign * features, ends, everything) is buffer
+        assert torch.equal(buffer, pack(sign * features, ends, everything))
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_gradients(table: PackTable, dtype: torch.dtype) -> None:
     drawn = inputs(table, 6, dtype)
@@ -125,6 +133,7 @@ def test_operator_contracts(everything: PackTable) -> None:
     torch.library.opcheck(pack_embeds_op, (words, ids, visual, flat, ends, *tables, gather, inverse, *flags, WORDS))
     plain = (flat.detach(), ends.detach(), *tables, gather, *flags)
     torch.library.opcheck(pack_into_op, (torch.zeros(len(visual), 8), visual, *plain))
+    torch.library.opcheck(pack_into_op, (torch.zeros(everything.num_tokens, 8), None, *plain))
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -268,10 +277,10 @@ def refusals() -> list[tuple[str, Callable[..., object]]]:
         ("on one device", lambda w, i, v, f, e, t: pack_embeds(w.to("meta"), i, v, f, e, t)),
         ("ask for no gradient", lambda w, i, v, f, e, t: pack_into(torch.zeros(1, 2, 4).requires_grad_(), v, f, e, t)),
         (
-            "contiguous rows [1, 2, D], got (1, 3, 4)",
+            "contiguous (1, 2, 4) of torch.float32, found (1, 3, 4)",
             lambda w, i, v, f, e, t: pack_into(torch.zeros(1, 3, 4), v, f, e, t),
         ),
-        ("contiguous rows", lambda w, i, v, f, e, t: pack_into(torch.zeros(1, 4, 2).mT, v, f, e, t)),
+        ("with strides (8, 1, 2)", lambda w, i, v, f, e, t: pack_into(torch.zeros(1, 4, 2).mT, v, f, e, t)),
     ]
 
 
