@@ -28,7 +28,7 @@ AROUND = ("<im_start>", "<im_end>")
 OWN_KEYS = (
     *("template", "rope_factor", "rope_type", "several", "tokenization"),
     *("thin", "tie_order", "rounding", "overview"),
-    *("policy", "fps", "fit", "pool_mode"),
+    *("policy", "fps", "fit", "pool_mode", "frames_as"),
 )
 
 # read here or by the tower
@@ -168,7 +168,7 @@ def video_of(config: Config, encoder: EncoderSpec, where: str) -> VideoSpec:
         **{
             "pool_mode": mode,
             "fit": "crop" if encoder.backend == "hf_clip" else "squash",
-            **_own(config, "policy", "fps", "fit", "pool_mode"),
+            **_own(config, "policy", "fps", "fit", "pool_mode", "frames_as"),
         },
     )
 

@@ -83,6 +83,7 @@ def _own_keys(spec: ModelSpec) -> dict[str, Any]:
         "policy": video.policy,
         "fps": video.fps,
         "fit": video.fit,
+        "frames_as": video.frames_as,
     }
 
 
