@@ -7,10 +7,12 @@ before the kernels are defined.
 import pytest
 import torch
 from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from kernels.rope.launch import launch
 from kernels.rope.reference import rope_reference
 from kernels.rope.tables import RopeSpec, frequencies, rope_tables
+from models.llms.fused_rope import fuse_rope
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # bfloat16: the interpreter truncates where a GPU rounds, so one unit in the last place. float16 rounds.
@@ -99,3 +101,22 @@ def test_offsets_beyond_32_bits() -> None:
         expected = rope_reference(q, cos, sin)
         launch(q, k, cos, sin, q, k)
         torch.testing.assert_close(q, expected, rtol=2**-10, atol=1e-5)
+
+
+def test_a_language_model_that_rotates_by_the_kernel() -> None:
+    """The kernel in the layers of a small model: the logits of transformers' own rotation."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 16}
+    scaling = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
+    config = LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2, rope_parameters=scaling)
+    llm = LlamaForCausalLM(config).eval()
+    ids = torch.arange(10).view(2, 5)
+
+    def in_place(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        launch(q, k, cos.expand(2, -1, -1), sin.expand(2, -1, -1), q, k)
+        return q, k
+
+    with torch.no_grad():
+        expected = llm(ids).logits
+        assert fuse_rope(llm, device_type="cpu", rotate=in_place) == 2
+        torch.testing.assert_close(llm(ids).logits, expected, rtol=0, atol=1e-5)
