@@ -12,10 +12,13 @@ from anyres.lower import lower
 from anyres.plan import plan_image
 from kernels.bench import run
 from kernels.bench.cases import CASES, NEXT, ONEVISION, POOL_24, POOL_27, ImageCase
+from kernels.bench.clock import copy_of, measure
 from kernels.bench.pack import moved_rows
 from kernels.bench.peers import eager_merge, transformers_merge
+from kernels.bench.rows import timings
 from kernels.bench.suite import SUITE, benchmark
 from kernels.bench.verify import verify
+from kernels.bench.work import Setting, Work
 from kernels.pack.reference import pack_reference
 
 
@@ -79,6 +82,22 @@ def test_run_writes_its_rows(tmp_path: Path) -> None:
     assert all(float(row["microseconds"]) > 0 and row["shape"] == "20736 -> 15554 tokens" for row in rows)
     assert {row["per_peer"] for row in rows if row["implementation"] == "transformers"} == {"1.0"}
     assert {row["per_copy"] for row in rows if row["implementation"] == "copy"} == {"1.0"}
+
+
+def test_packing_into_the_inputs_is_timed_too() -> None:
+    """Every peer's inputs are checked against the definition before they are timed."""
+    setting = Setting(device="cpu", dtype=torch.float32, width=2, cases=("next-336",))
+    found = [row for work in benchmark("embeds")(setting) for row in timings(work, timed(work), "cpu", 0.0)]
+    names = ("transformers", "eager", "cpu", "copy")
+    assert [(row.direction, row.implementation) for row in found] == [
+        (direction, name) for direction in ("into", "embeds") for name in names
+    ]
+    # the longest image: 48 rows of 36 tokens and an end vector, an overview of 24 x 24, 64 words
+    assert {row.shape for row in found} == {"20736 -> 15554 tokens in [8, 2416]"}
+
+
+def timed(work: Work) -> dict[str, list[float]]:
+    return measure({**work.calls, "copy": copy_of(work.moved_bytes, work.dtype, "cpu")}, "cpu", 2)
 
 
 def test_an_unknown_kernel_is_refused(capsys: pytest.CaptureFixture) -> None:
