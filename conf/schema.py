@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from anyres.grid import GridSpec
+from anyres.picture import PixelMode
 from evals.ablation.axes import Ablation
 from evals.ablation.wiring import Wiring
 from evals.alarm import AlarmSpec
@@ -135,6 +136,7 @@ class AskConfig:
     most_frames: bool = False
     fewer_frames: bool = False
     stop: tuple[str, ...] = ()
+    pixels: PixelMode = "exact"
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
 
@@ -223,6 +225,7 @@ class EvalConfig:
     judge: dict[str, Any] | None = None
     tracker: TrackerName = "none"
     engine: dict[str, Any] | None = None
+    pixels: PixelMode = "exact"
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
 
@@ -275,6 +278,7 @@ class AblateConfig:
     rope_type: RopeType | None = None
     second_end: Literal["none", "first"] = "none"
     tracker: TrackerName = "none"
+    pixels: Literal["exact", "fast"] = "exact"
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
     encoder: EncoderSpec | None = None

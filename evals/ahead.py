@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from PIL.Image import Image
 
+from anyres.picture import Picture
 from evals.media_sizes import media_bytes
 from evals.sample import Media
 from video.clip import VideoClip
@@ -76,4 +77,6 @@ def _held(queue: Sequence[Future[Opened]]) -> int:
 def _nbytes(medium: object) -> int:
     if isinstance(medium, VideoClip):
         return int(medium.frames_FHWC.nbytes)
+    if isinstance(medium, Picture):
+        return medium.nbytes
     return medium.width * medium.height * len(medium.getbands()) if isinstance(medium, Image) else 0

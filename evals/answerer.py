@@ -8,12 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from anyres.errors import MediaError
 from anyres.grid import GridSpec
+from anyres.picture import Picture
 from anyres.plan import VisualPlan
+from anyres.reading import read_picture
+from evals.ahead import MediaFailed
 from evals.decoders import Decoders
 from evals.decoding import decode
 from evals.feature_cache import CachedEncoder
@@ -93,6 +98,7 @@ class LmmAnswerer:
             **(weight_facts(self.model) if self._digests is None else self._digests),
             "device": self.model.device.type,
             "dtype": str(self.model.dtype),
+            "pixels": self.processor.pixels,
             "video.reader": self.reader,
             "decoding": "greedy",
         }
@@ -100,9 +106,18 @@ class LmmAnswerer:
     def open(self, media: Media) -> Medium:
         """Return an upright image, or the frames that the video settings ask for."""
         video = self.video or self.processor.spec.video
+        if self.processor.pixels == "draft" and media.kind == "image" and media.path is not None:
+            return self._draft(media.path)
         if self.decoders is None or media.path is None:
             return decode(media, video, self.reader)
         return self.decoders.decode(media, video, self.reader)
+
+    def _draft(self, path: Path) -> Picture:
+        """Return an image decoded at the smallest scale that has the pixels of its plan; in this process."""
+        try:
+            return read_picture(path, "draft", lambda image: self.processor.needed(image, self.grid))
+        except MediaError as error:
+            raise MediaFailed(str(error)) from error
 
     def prepare(self, question: Question) -> Ready:
         """Return the question planned and rendered; without placeholders its media come first, one a line."""

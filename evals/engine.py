@@ -40,6 +40,7 @@ def opened_engine(
     from evals.feature_cache import cached
     from evals.likelihood import LikelihoodAnswerer
     from models.build import load
+    from models.processor import Processor
     from models.room import most_frames, text_share
     from video.clip import VideoSpec
 
@@ -51,6 +52,8 @@ def opened_engine(
     model, processor = load(
         config.source, device=_device(config.device), dtype=dtype, rope_factor=factor, rope_type=config.rope_type
     )
+    if config.pixels != "exact":
+        processor = Processor(processor.spec, processor.tokenizer, pixels=config.pixels)
     video = settings(VideoSpec, config.video, processor.spec.video, chosen, "video")
     if config.most_frames:
         text = text_share(processor.spec, task.max_new_tokens)
@@ -97,8 +100,10 @@ def _remote(config: EvalConfig, engine: Mapping[str, Any], samples: Sequence[Sam
     missing = [key for key, value in engine.items() if value == "???"]
     if missing:
         raise ValueError(f"engine: needs {' and '.join(f'engine.{key}=...' for key in missing)}")
-    if config.grid or config.choices != "written":
-        raise ValueError("engine: an endpoint plans its own pictures and only writes; leave grid and choices out")
+    if config.grid or config.choices != "written" or config.pixels != "exact":
+        raise ValueError(
+            "engine: an endpoint prepares its own pictures and only writes; leave grid, pixels and choices out"
+        )
     spec = build(RemoteSpec, engine, "engine")
     video = build(VideoSpec, config.video, "video") if config.video else None
     count = num_decoders(config.decoders, samples)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from anyres.picture import Picture
     from video.clip import VideoClip
 
-    Medium = Image | VideoClip
+    Medium = Image | Picture | VideoClip
 
 PLACEHOLDER = "<image>"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL.Image import Image
 
 from anyres.geometry import HW
+from anyres.picture import Picture
 from models.shapes import Settled, Shape, frames_within
 from models.spec import ModelSpec
 from video.clip import VideoClip
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 def shape_of(medium: Medium) -> Shape:
     """Return the shape of an upright image, or of a clip's frames."""
+    if isinstance(medium, Picture):
+        # that of its file: its pixels may be fewer
+        return Shape(size=medium.size)
     if isinstance(medium, Image):
         return Shape(size=HW(medium.height, medium.width))
     frames, height, width = medium.frames_FHWC.shape[:3]
@@ -37,7 +41,7 @@ def fewer_frames(
     """Return the media, clips with fewer of their frames where all exceed a budget: see models.shapes.frames_within."""
     shapes = frames_within(shapes_of(media), spec, looks, text_tokens, budget)
     return tuple(
-        medium if isinstance(medium, Image) or shape.frames is None else thinned(medium, shape.frames)
+        medium if isinstance(medium, Image | Picture) or shape.frames is None else thinned(medium, shape.frames)
         for medium, shape in zip(media, shapes, strict=True)
     )
 

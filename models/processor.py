@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,11 @@ from PIL.Image import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from anyres.geometry import HW
 from anyres.grid import GridSpec
 from anyres.lower import lower
 from anyres.needed import Needed, needed
+from anyres.picture import Picture, PixelMode, check_mode, needed_size
 from anyres.pixels import RGB, Frame, open_image, render
 from anyres.plan import VisualPlan
 from models.batch import Batch
@@ -30,7 +33,7 @@ from models.prompt.slots import spread
 from models.prompt.templates import template
 from models.prompt.times import Times, announce
 from models.same import distinct
-from models.shapes import MediumLook, Settled, plan_shape, plans_within, remedies, settle
+from models.shapes import MediumLook, Settled, Shape, plan_shape, plans_within, remedies, settle
 from models.spec import ModelSpec
 from models.stop import StopStrings, earliest
 from video.budget import check_context
@@ -76,14 +79,23 @@ class Prepared:
 class Processor:
     """Turns examples into what a model of `spec` reads, and its ids into text. Holds no weights.
 
-    draw: what renders a plan's tiles, anyres.pixels.render or something that gives the same.
+    pixels: how exactly pixels are prepared, see anyres.picture. draw: what renders a plan's tiles, or None for
+    anyres.pixels.render in that mode; something else has to give the same.
     labels: what is learned of a conversation: its "answers" and their ends, or what the "released" training code
     learns ("released_old": its preference training); models.prompt.labels.
     """
 
-    def __init__(self, spec: ModelSpec, tokenizer: Tokenizer, labels: Labels = "answers", draw: Draw = render) -> None:
-        self.spec, self.tokenizer, self.template = spec, tokenizer, template(spec.template)
-        self._draw = draw
+    def __init__(
+        self,
+        spec: ModelSpec,
+        tokenizer: Tokenizer,
+        labels: Labels = "answers",
+        draw: Draw | None = None,
+        pixels: PixelMode = "exact",
+    ) -> None:
+        check_mode(pixels)
+        self.spec, self.tokenizer, self.template, self.pixels = spec, tokenizer, template(spec.template), pixels
+        self._draw = draw or partial(render, pixels=pixels)
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.bos_id = _bos_id(tokenizer)
@@ -144,9 +156,15 @@ class Processor:
         """
         shape = shape_of(medium)
         (look,) = settle([shape], self.spec, grid, video)
-        if isinstance(medium, Image) and not alone:
+        if isinstance(medium, Image | Picture) and not alone:
             look = replace(look, grid=grid or self.spec.grid_among(2))
         return plan_shape(shape, self.spec, look)
+
+    def needed(self, image: HW, grid: GridSpec | None = None) -> HW:
+        """Return the pixels (h, w) that suffice for an image of `image` pixels, however it is drafted."""
+        shape = Shape(size=image)
+        (look,) = settle([shape], self.spec, grid)
+        return needed_size(plan_shape(shape, self.spec, look))
 
     def prepare(
         self,
@@ -300,11 +318,13 @@ class Processor:
 
 
 def _frames(medium: Medium) -> Sequence[Frame]:
+    if isinstance(medium, Picture):
+        return [medium.pixels]
     return [medium] if isinstance(medium, Image) else list(medium.frames_FHWC)
 
 
 def _placeholders(medium: Medium, look: Settled) -> int:
-    return 1 if isinstance(medium, Image) or look.video.frames_as != "images" else len(medium.frames_FHWC)
+    return 1 if isinstance(medium, Image | Picture) or look.video.frames_as != "images" else len(medium.frames_FHWC)
 
 
 def _pooled_first(medium: Medium, look: Settled) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anyres.picture import PixelMode
 from anyres.pixels import RGB, Frame, render
 from anyres.plan import Canvas, VisualPlan
 
@@ -22,8 +23,8 @@ MIB = 1 << 20
 class DrawnCanvases:
     """Renders plans as anyres.pixels.render does, and keeps up to `max_bytes` of canvases; the oldest leaves first."""
 
-    def __init__(self, max_bytes: int = 256 * MIB) -> None:
-        self._max_bytes, self._bytes = max_bytes, 0
+    def __init__(self, max_bytes: int = 256 * MIB, pixels: PixelMode = "exact") -> None:
+        self._max_bytes, self._bytes, self._pixels = max_bytes, 0, pixels
         # with the frame: an address is never given to another one while its canvas is kept
         self._kept: OrderedDict[Hashable, tuple[Tensor, Frame]] = OrderedDict()
 
@@ -31,7 +32,7 @@ class DrawnCanvases:
         """Return the tiles of a plan [N, C, H, W]."""
         if not all(0 <= canvas.frame < len(frames) for canvas in plan.canvases):
             # for its words about what is missing
-            return render(plan, frames, mean, std)
+            return render(plan, frames, mean, std, pixels=self._pixels)
         tiles = [self._canvas(plan, canvas, frames[canvas.frame], mean, std) for canvas in plan.canvases]
         return torch.cat([*tiles, torch.zeros(0, 3, plan.tile.px, plan.tile.px)])
 
@@ -41,7 +42,8 @@ class DrawnCanvases:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key][0]
-        tiles_NCHW = render(VisualPlan(tile=plan.tile, canvases=(alone,), segments=()), [frame], mean, std)
+        one = VisualPlan(tile=plan.tile, canvases=(alone,), segments=())
+        tiles_NCHW = render(one, [frame], mean, std, pixels=self._pixels)
         self._kept[key] = (tiles_NCHW, frame)
         self._bytes += tiles_NCHW.nbytes
         while self._bytes > self._max_bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from anyres.cost import encoder_flops, prefill_flops, projector_flops
+from anyres.picture import PixelMode
 from evals.ablation.controlled import ControlledAnswerer
 from evals.ablation.cost import Cost
 from evals.ablation.drawn import DrawnCanvases
@@ -51,6 +52,7 @@ class LoadedModels:
         positions: int = 32768,
         disk_mib: int | None = None,
         second_end: bool = False,
+        pixels: PixelMode = "exact",
     ) -> None:
         self.device, self.dtype, self.reader = device, dtype, reader
         self.cache_mib, self.cache_folder, self.positions = cache_mib, cache_folder, positions
@@ -63,7 +65,7 @@ class LoadedModels:
         self._loaded: tuple[LMM, Processor] | None = None
         self._engine: Together | None = None
         self._weights: Config = {}
-        self._drawn = DrawnCanvases()
+        self.pixels, self._drawn = pixels, DrawnCanvases(pixels=pixels)
 
     def answerer(self, setting: Setting) -> Answerer:
         """Return what answers at a setting, loading its model when another one is held."""
@@ -78,7 +80,7 @@ class LoadedModels:
             )
         inner = LmmAnswerer(
             model,
-            Processor(wide, processor.tokenizer, draw=self._drawn),
+            Processor(wide, processor.tokenizer, draw=self._drawn, pixels=self.pixels),
             grid=setting.spec.grid,
             video=setting.spec.video,
             reader=self.reader,

@@ -131,6 +131,7 @@ def open_models(config: AblateConfig) -> "LoadedModels":
         positions=config.batch.positions,
         disk_mib=config.cache_disk_mib,
         second_end=config.second_end == "first",
+        pixels=config.pixels,
     )
 
 

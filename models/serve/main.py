@@ -16,6 +16,7 @@ from conf.schema import AskConfig
 from models.serve.inputs import Inputs, split_inputs, split_line
 
 if TYPE_CHECKING:
+    from anyres.grid import GridSpec
     from models.example import Medium
     from models.serve.ask import Session
     from models.shapes import MediumLook
@@ -68,7 +69,7 @@ def _answer(
     """
     from models.serve.report import json_answer, media_lines, tokens_line
 
-    media, looks = _open(given, session.video, config, session.processor.spec)
+    media, looks = _open(given, session.look.grid, session.video, config, session.processor.spec)
     shown = [*paths, *given.paths]
     if as_json:
         answer = session.ask(given.question or "", media=media, looks=looks)
@@ -84,7 +85,7 @@ def _answer(
 
 
 def _open(
-    given: Inputs, video: "VideoSpec", config: AskConfig, spec: "ModelSpec"
+    given: Inputs, grid: "GridSpec | None", video: "VideoSpec", config: AskConfig, spec: "ModelSpec"
 ) -> "tuple[tuple[Medium, ...], tuple[MediumLook, ...]]":
     """Return the media of a command line or a line, and how each is looked at where they differ, or nothing."""
     from models.serve.opening import open_looked_at
@@ -96,7 +97,7 @@ def _open(
         text = text_share(spec, config.max_new_tokens)
     names = given.looks or (None,) * len(given.paths)
     opened = [
-        open_looked_at(path, name, video, config.reader, spec, text)
+        open_looked_at(path, name, video, config.reader, spec, text, config.pixels, grid)
         for path, name in zip(given.paths, names, strict=True)
     ]
     looks = tuple(one.look for one in opened)
@@ -121,7 +122,7 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
     )
     factor = config.rope_factor
     told = checkpoint.spec if factor == "auto" else replace(checkpoint.spec, rope_factor=factor)
-    media, looks = _open(inputs, look.video or told.video, config, told)
+    media, looks = _open(inputs, look.grid, look.video or told.video, config, told)
     look = replace(look, media=looks)
     processor = Processor(told, checkpoint.tokenizer)
     if config.fewer_frames:
@@ -131,6 +132,8 @@ def open_session(inputs: Inputs, config: AskConfig, chosen: dict[str, str]) -> "
     model, processor = load(
         config.source, device=device_named(config.device), rope_factor=factor, rope_type=config.rope_type
     )
+    if config.pixels != "exact":
+        processor = Processor(processor.spec, processor.tokenizer, pixels=config.pixels)
     return Session(
         model=model,
         processor=processor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,14 @@ from typing import TYPE_CHECKING
 from PIL.Image import Image
 
 from anyres.errors import MediaError
+from anyres.geometry import HW
+from anyres.grid import GridSpec
+from anyres.picture import Picture, PixelMode, needed_size
+from anyres.reading import read_picture
 from conf.looks import grid_named, video_named
 from models.room import most_frames
 from models.serve.inputs import open_medium
-from models.shapes import MediumLook
+from models.shapes import MediumLook, Shape, plan_shape, settle
 from models.spec import ModelSpec
 from video.clip import VideoSpec
 from video.reader import Backend, clip_meta
@@ -30,16 +35,30 @@ class LookedAt:
 
 
 def open_looked_at(
-    path: Path, name: str | None, video: VideoSpec, backend: Backend, spec: ModelSpec, text_tokens: int | None
+    path: Path,
+    name: str | None,
+    video: VideoSpec,
+    backend: Backend,
+    spec: ModelSpec,
+    text_tokens: int | None,
+    pixels: PixelMode = "exact",
+    grid: GridSpec | None = None,
 ) -> LookedAt:
     """Return an image or a clip with its look.
 
     name: of a grid for an image, of video settings for a clip, or None for `video` and the model's own. text_tokens:
-    beside which a clip gets as many frames as fit the model's context; None for as many as its settings say.
+    beside which a clip gets as many frames as fit the model's context; None for as many as its settings say. pixels:
+    how exactly an image is read; a draft has the pixels that `grid`, or the model's own, needs.
 
     Raises ValueError for a name that is not there, and as `open_medium` does.
     """
-    image = _image(path)
+
+    def needed(size: HW) -> HW:
+        shape = Shape(size=size)
+        (settled,) = settle([shape], spec, grid if name is None else grid_named(name))
+        return needed_size(plan_shape(shape, spec, settled))
+
+    image = _image(path, pixels, needed)
     if image is not None:
         return LookedAt(medium=image, look=MediumLook(grid=None if name is None else grid_named(name)))
     own = video if name is None else video_named(name)
@@ -50,12 +69,12 @@ def open_looked_at(
     return LookedAt(medium=open_medium(path, own, backend), look=MediumLook(video=own))
 
 
-def _image(path: Path) -> Image | None:
+def _image(path: Path, pixels: PixelMode, needed: Callable[[HW], HW]) -> Image | Picture | None:
     # PIL is loaded on first use
     from anyres.decode import open_image
 
     try:
-        return open_image(path)
+        return open_image(path) if pixels != "draft" else read_picture(path, pixels, needed)
     except MediaError as error:
         if error.kind != "not_media":
             raise

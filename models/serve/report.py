@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyres.plan import VisualPlan
+from models.looks import shape_of
 from models.serve.ask import Answer, Session
 from video.clip import VideoClip
 
@@ -26,6 +27,8 @@ def tokens_line(session: Session, answer: Answer) -> str:
     if answer.cut:
         what = f"max_new_tokens={answer.limit}" if answer.limit == session.max_new_tokens else "the end of the context"
         notes.append(f"cut off by {what}")
+    if session.processor.pixels != "exact":
+        notes.append(f"pixels: {session.processor.pixels}, not bit for bit what the model was trained on")
     if answer.unknown_words:
         notes.append(f"not in this model's vocabulary: {', '.join(answer.unknown_words)}")
     return "\n".join(notes)
@@ -47,6 +50,7 @@ def json_answer(session: Session, paths: Sequence[Path], answer: Answer) -> dict
         "unknown_words": list(answer.unknown_words),
         "context": spec.context,
         "rope_factor": spec.rope_factor,
+        "pixels": session.processor.pixels,
         "times": spec.times if session.look.times is None else session.look.times,
         "reused_tokens": answer.reused,
         "seconds": round(answer.seconds, 3),
@@ -83,5 +87,6 @@ def _row(path: Path, medium: "Medium", plan: VisualPlan) -> dict[str, Any]:
     detail = plan.canvases[-1].tiles
     # one view of one tile is no grid
     rows, cols = detail if len(plan.canvases) > 1 or detail.area > 1 else (0, 0)
-    size = {"width": medium.width, "height": medium.height}
+    height, width = shape_of(medium).size
+    size = {"width": width, "height": height}
     return {"path": str(path), "kind": "image", **size, "grid_rows": rows, "grid_cols": cols, **cost}
