@@ -1,8 +1,9 @@
 """Which frames of a clip are looked at, and when they are. Integers and floats only."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 from video.clip import ClipMeta, VideoSpec
 
@@ -24,7 +25,27 @@ class Frames:
     @property
     def times_s(self) -> Sequence[float]:
         """Return when each frame is shown, in seconds."""
-        return frame_times(range(self.meta.num_frames), self.meta.fps) if self.shown_s is None else self.shown_s
+        return _Steady(self.meta) if self.shown_s is None else self.shown_s
+
+
+class _Steady(Sequence[float]):
+    """The times of frames at a constant rate, computed when they are asked for: an hour has a hundred thousand."""
+
+    def __init__(self, meta: ClipMeta) -> None:
+        self._meta = meta
+
+    def __len__(self) -> int:
+        return self._meta.num_frames
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[float]: ...
+
+    def __getitem__(self, index: int | slice) -> float | list[float]:
+        found = range(self._meta.num_frames)[index]
+        return found / self._meta.fps if isinstance(found, int) else [frame / self._meta.fps for frame in found]
 
 
 def sample(
@@ -178,18 +199,18 @@ def cut(whole: Frames, span: tuple[float, float]) -> tuple[int, Frames]:
     if not 0 <= start <= end:
         raise ValueError(f"sampling: expected a span of seconds 0 <= start <= end, got {list(span)}")
     times_s = whole.times_s
-    inside = [index for index, time in enumerate(times_s) if start - TOLERANCE_S <= time <= end + TOLERANCE_S]
-    if not inside:
+    first = bisect_left(times_s, start - TOLERANCE_S)
+    count = bisect_right(times_s, end + TOLERANCE_S) - first
+    if count < 1:
         if start > whole.meta.duration_s:
             raise ValueError(f"sampling: span {list(span)} begins behind the clip's {whole.meta.duration_s:.3f} s")
         # between two frames, the one on screen
-        inside = [frame_at(times_s, start)]
-    first, count = inside[0], len(inside)
+        first, count = frame_at(times_s, start), 1
     seconds = max(0.0, min(end, whole.meta.duration_s) - start)
     keys = whole.keyframes
     return first, Frames(
         meta=replace(whole.meta, num_frames=count, duration_s=seconds),
-        shown_s=[max(0.0, times_s[index] - start) for index in inside],
+        shown_s=[max(0.0, time - start) for time in times_s[first : first + count]],
         keyframes=None if keys is None else [key - first for key in keys if first <= key < first + count],
     )
 

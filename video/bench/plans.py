@@ -36,24 +36,20 @@ MOST_PRODUCED = 1 << 18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One thing to plan: an image, or a clip with its video settings and sampled frames."""
+    """One thing to plan: an image, or a clip with its video settings, its header and its sampled frames."""
 
     size: HW
     tile: TileSpec
     grid: GridSpec
     video: VideoSpec | None = None
     meta: ClipMeta | None = None
+    indices: tuple[int, ...] = (0,)
 
     def plan(self) -> VisualPlan:
         """Return the plan."""
-        if self.video is None or self.meta is None:
+        if self.video is None:
             return plan_image(self.size, self.grid, self.tile)
-        return plan_clip(self.size, len(self.indices()), self.video, self.tile, self.grid)
-
-    def indices(self) -> tuple[int, ...]:
-        """Return the sampled frames of a clip."""
-        assert self.video is not None and self.meta is not None
-        return sample(self.meta, self.video, keyframes=range(0, self.meta.num_frames, 12))
+        return plan_clip(self.size, len(self.indices), self.video, self.tile, self.grid)
 
 
 def draw_case(random: Random) -> Case:
@@ -65,7 +61,9 @@ def draw_case(random: Random) -> Case:
     frames = random.choice((1, 2, random.randint(1, 100), random.randint(1, 200_000)))
     fps = random.choice((0.2, 1.0, 24.0, 29.97, 60.0))
     meta = ClipMeta(num_frames=frames, fps=fps, size=size, duration_s=frames / fps)
-    return Case(size=size, tile=tile, grid=grid, video=_video(random, tile, meta), meta=meta)
+    video = _video(random, tile, meta)
+    indices = sample(meta, video, keyframes=range(0, frames, 12))
+    return Case(size=size, tile=tile, grid=grid, video=video, meta=meta, indices=indices)
 
 
 def broken_rules(case: Case, plan: VisualPlan) -> list[str]:
@@ -80,7 +78,7 @@ def broken_rules(case: Case, plan: VisualPlan) -> list[str]:
             found.append("tokens are made up")
         if segment.out.area < 1 and case.grid.thin == "keep":
             found.append("a segment without tokens")
-    if {canvas.frame for canvas in plan.canvases} != set(range(_frames(case))):
+    if {canvas.frame for canvas in plan.canvases} != set(range(len(case.indices))):
         found.append("frames are missing")
     return found + (_image_rules(case, plan) if case.video is None else _clip_rules(case, case.video, plan))
 
@@ -144,10 +142,6 @@ def _mismatched(plan: VisualPlan) -> bool:
     return produced(plan) != (plan.num_tokens, plan.num_ends)
 
 
-def _frames(case: Case) -> int:
-    return 1 if case.video is None else len(case.indices())
-
-
 def _image_rules(case: Case, plan: VisualPlan) -> list[str]:
     found = []
     turned = replace(case.grid, layouts=tuple(layout.transposed for layout in case.grid.layouts))
@@ -172,7 +166,7 @@ def _image_rules(case: Case, plan: VisualPlan) -> list[str]:
 
 
 def _clip_rules(case: Case, video: VideoSpec, plan: VisualPlan) -> list[str]:
-    found, frames = [], _frames(case)
+    found, frames = [], len(case.indices)
     if clip_tokens(frames, video, case.tile, case.size, case.grid) != plan.num_tokens:
         found.append("clip_tokens differs from the plan")
     if sum(slots(plan, video)) != plan.num_tokens:
@@ -180,7 +174,7 @@ def _clip_rules(case: Case, video: VideoSpec, plan: VisualPlan) -> list[str]:
     fit = frames_that_fit(plan.num_tokens + 5, 5, video, case.tile, size=case.size, grid=case.grid)
     if fit != frames:
         found.append("the frames that fit a plan's own tokens are not its frames")
-    indices = case.indices()
+    indices = case.indices
     if list(indices) != sorted(indices) or indices[0] < 0 or case.meta is None or indices[-1] >= case.meta.num_frames:
         found.append("frames out of order or out of the clip")
     return found
