@@ -1,6 +1,7 @@
 """Packing into the language model's inputs: a prompt of 64 words round each of eight mixed images, padded on the left.
 
-"into": the words' vectors are there, the visual tokens come. "embeds": words are looked up too.
+"into": the words' vectors are there, the visual tokens come. "embeds": words are looked up too. "backward": the
+gradients of features and end vectors in the latter.
 
 Legend: N tiles, P tokens per tile, D width, K end vectors, T packed tokens, B prompts, L sequence, V words.
 """
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.bench.cases import CASES, ImageCase
-from kernels.bench.pack import inputs, moved_rows
+from kernels.bench.pack import bound, gradients, inputs, moved_rows
 from kernels.bench.peers import eager_merge, transformers_merge
 from kernels.bench.verify import verify
 from kernels.bench.work import Setting, Work
@@ -26,7 +27,7 @@ IMAGE_ID = 7
 
 
 def works(setting: Setting) -> Iterator[Work]:
-    """Give each case's packing into the inputs, without and with the words."""
+    """Give each case's packing into the inputs, without and with the words, then its gradients."""
     for case in CASES.values():
         if isinstance(case, ImageCase) and setting.wants(case.name):
             yield from _case(case, setting)
@@ -42,37 +43,48 @@ def _case(case: ImageCase, setting: Setting) -> Iterator[Work]:
     tokens = pack_reference(features, ends, table)
     expected = torch.where((visual >= 0)[..., None], tokens[visual.clamp(min=0)], embeds)
     del tokens
-    merges = {
-        "transformers": lambda: transformers_merge(case, features, ends[0]),
-        "eager": lambda: eager_merge(case, features, ends[0]),
-    }
+    merges = {"transformers": transformers_merge, "eager": eager_merge}
+
+    def from_peers(embeds_BLD: Callable[[], Tensor]) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+        calls: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "transformers": lambda f, e: scattered(embeds_BLD(), ids, merges["transformers"](case, f, e[0])),
+            "eager": lambda f, e: stacked(embeds_BLD(), merges["eager"](case, f, e[0]), counts),
+        }
+        if setting.device == "cuda":
+            calls["compiled"] = torch.compile(calls["eager"], dynamic=False)
+        return calls
+
     target = embeds.clone()
     into = {
-        "transformers": lambda: scattered(embeds, ids, merges["transformers"]()),
-        "eager": lambda: stacked(embeds, merges["eager"](), counts),
-        setting.ours: lambda: pack_into(target, visual, features, ends, table),
+        **from_peers(lambda: embeds),
+        setting.ours: lambda f, e: pack_into(target, visual, f, e, table),
     }
     looked_up = {
-        "transformers": lambda: scattered(F.embedding(ids, words), ids, merges["transformers"]()),
-        "eager": lambda: stacked(F.embedding(ids, words), merges["eager"](), counts),
-        setting.ours: lambda: pack_embeds(words, ids, visual, features, ends, table),
+        **from_peers(lambda: F.embedding(ids, words)),
+        setting.ours: lambda f, e: pack_embeds(words, ids, visual, f, e, table),
     }
     row_bytes = setting.width * setting.dtype.itemsize
     text = int((visual < 0).sum())
-    for direction, calls, rows in (("into", into, 0), ("embeds", looked_up, 2 * text)):
-        calls = {name: _quietly(call) for name, call in calls.items()}
+    shared = {
+        "kernel": "embeds",
+        "case": case.name,
+        "width": setting.width,
+        "dtype": setting.dtype,
+        "shape": f"{table.num_source} -> {table.num_tokens} tokens in [{', '.join(map(str, ids.shape))}]",
+        "peer": "transformers",
+    }
+    for direction, packers, rows in (("into", into, 0), ("embeds", looked_up, 2 * text)):
+        calls = {name: bound(packer, features, ends) for name, packer in packers.items()}
         verify({name: _flat(call) for name, call in calls.items()}, expected.flatten(0, 1))
-        yield Work(
-            kernel="embeds",
-            case=case.name,
-            direction=direction,
-            width=setting.width,
-            dtype=setting.dtype,
-            shape=f"{table.num_source} -> {table.num_tokens} tokens in [{', '.join(map(str, ids.shape))}]",
-            calls=calls,
-            moved_bytes=(moved_rows(table) + rows) * row_bytes,
-            peer="transformers",
-        )
+        yield Work(**shared, direction=direction, calls=calls, moved_bytes=(moved_rows(table) + rows) * row_bytes)
+    del expected
+    # the words are frozen; every source token's gradient is written
+    yield Work(
+        **shared,
+        direction="backward",
+        calls=gradients(looked_up, features, ends, torch.randn_like(embeds)),
+        moved_bytes=(table.num_tokens + table.num_source) * row_bytes,
+    )
 
 
 def prompts(counts: list[int], device: str) -> tuple[Tensor, Tensor]:
@@ -110,14 +122,6 @@ def _tokens_of_images(table: PackTable) -> list[int]:
     # an overview and a detail map each
     counts = torch.bincount(torch.from_numpy(table.host_T).long())
     return counts.view(-1, 2).sum(1).tolist()
-
-
-def _quietly(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    def quiet() -> Tensor:
-        with torch.no_grad():
-            return call()
-
-    return quiet
 
 
 def _flat(call: Callable[[], Tensor]) -> Callable[[], Tensor]:

@@ -46,7 +46,7 @@ def _case(case: ImageCase | ClipCase, setting: Setting) -> Iterator[Work]:
     features, ends = inputs(case, table, setting)
     packers = _packers(case, table, setting)
     expected = pack_reference(features, ends, table)
-    calls = {name: _bound(packer, features, ends) for name, packer in packers.items()}
+    calls = {name: bound(packer, features, ends) for name, packer in packers.items()}
     verify(calls, expected)
     del expected
     shared = {
@@ -61,12 +61,12 @@ def _case(case: ImageCase | ClipCase, setting: Setting) -> Iterator[Work]:
     yield Work(**shared, direction="forward", calls=calls, moved_bytes=moved_rows(table) * row_bytes)
     if table.num_ends:
         # every source token's gradient is written
-        moved_bytes = (table.num_tokens + table.num_source) * row_bytes
+        grad = torch.randn(table.num_tokens, setting.width, generator=torch.Generator().manual_seed(1)).to(features)
         yield Work(
             **shared,
             direction="backward",
-            calls=_gradients(packers, features, ends, table.num_tokens),
-            moved_bytes=moved_bytes,
+            calls=gradients(packers, features, ends, grad),
+            moved_bytes=(table.num_tokens + table.num_source) * row_bytes,
         )
 
 
@@ -81,7 +81,9 @@ def _packers(case: ImageCase | ClipCase, table: PackTable, setting: Setting) -> 
     return packers
 
 
-def _bound(packer: Packer, features: Tensor, ends: Tensor) -> Callable[[], Tensor]:
+def bound(packer: Packer, features: Tensor, ends: Tensor) -> Callable[[], Tensor]:
+    """Return a function of nothing that packs, without a graph for gradients."""
+
     def call() -> Tensor:
         with torch.no_grad():
             return packer(features, ends)
@@ -89,13 +91,11 @@ def _bound(packer: Packer, features: Tensor, ends: Tensor) -> Callable[[], Tenso
     return call
 
 
-def _gradients(
-    packers: dict[str, Packer], features: Tensor, ends: Tensor, num_tokens: int
+def gradients(
+    packers: dict[str, Packer], features: Tensor, ends: Tensor, grad: Tensor
 ) -> dict[str, Callable[[], object]]:
-    """Return what computes each packer's gradients, of features and ends."""
+    """Return what computes each packer's gradients, of features and ends, from that of its output."""
     leaves = (features.detach().requires_grad_(), ends.detach().requires_grad_())
-    generator = torch.Generator().manual_seed(1)
-    grad = torch.randn(num_tokens, features.shape[-1], generator=generator).to(features)
     calls: dict[str, Callable[[], object]] = {}
     for name, packer in packers.items():
         packed = packer(*leaves)

@@ -90,7 +90,7 @@ def test_packing_into_the_inputs_is_timed_too() -> None:
     found = [row for work in benchmark("embeds")(setting) for row in timings(work, timed(work), "cpu", 0.0)]
     names = ("transformers", "eager", "cpu", "copy")
     assert [(row.direction, row.implementation) for row in found] == [
-        (direction, name) for direction in ("into", "embeds") for name in names
+        (direction, name) for direction in ("into", "embeds", "backward") for name in names
     ]
     # the longest image: 48 rows of 36 tokens and an end vector, an overview of 24 x 24, 64 words
     assert {row.shape for row in found} == {"20736 -> 15554 tokens in [8, 2416]"}
