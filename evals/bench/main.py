@@ -1,0 +1,78 @@
+"""Run the CPU benchmarks side by side with the peers, in about five minutes on a quiet machine with two cores.
+
+    anyres-bench                                   # all parts, into anyres-bench.csv
+    anyres-bench pack encode --rounds 5 --write none
+
+Each part runs in a process of its own. Implementations are checked, then take turns within each round; medians,
+quartiles and the medians of the round-by-round ratios to a peer and to the floor are printed, and written with the
+machine. Only ratios carry to other machines. A part whose peer is not installed says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from evals.bench.figures import describe, machine, write
+from evals.bench.parts import PARTS, NotInstalled
+from kernels.bench.rows import KEPT
+
+STARTED = "ANYRES_BENCH_PART"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the parts that are asked for; exit with 1 if one of them fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; all if none is given")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--write", default="anyres-bench.csv", help="a CSV to add rows to, or none")
+    arguments = parser.parse_args(argv)
+    unknown = sorted(set(arguments.part) - set(PARTS))
+    if unknown:
+        parser.error(f"part: expected some of {', '.join(PARTS)}, got {', '.join(unknown)}")
+    if arguments.rounds < 2:
+        parser.error(f"--rounds: expected at least 2, got {arguments.rounds}")
+    options = [f"--rounds={arguments.rounds}", f"--threads={arguments.threads}", f"--write={arguments.write}"]
+    if os.environ.get(STARTED):
+        path = None if arguments.write == "none" else Path(arguments.write)
+        sys.exit(run(arguments.part[0], arguments.rounds, arguments.threads, path))
+    print(", ".join(f"{name} {value}" for name, value in machine().items()), flush=True)
+    failed = [part for part in arguments.part or PARTS if not _apart(part, options)]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def run(part: str, rounds: int, threads: int, path: Path | None) -> int:
+    """Time one part in this process, print its rows and write them as they come; return the exit status."""
+    torch.set_num_threads(threads)
+    where = machine()
+    try:
+        for row in PARTS[part](rounds):
+            print(describe(row), flush=True)
+            if path is not None:
+                write(path, [row], where)
+    except NotInstalled as error:
+        print(f"{part}: not measured, {error}", flush=True)
+    return 0
+
+
+def _apart(part: str, options: Sequence[str]) -> bool:
+    """Run one part in a process whose allocator keeps large blocks; return whether it came to its end."""
+    print(f"\n{part}", flush=True)
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "evals.bench.main", part, *options]
+    status = subprocess.run(command, env={**os.environ, **KEPT, STARTED: "1"}, check=False).returncode
+    print(f"{part}: {time.perf_counter() - start:.0f} s", flush=True)
+    return status == 0
+
+
+if __name__ == "__main__":
+    main()

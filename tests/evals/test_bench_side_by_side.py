@@ -1,0 +1,50 @@
+"""anyres-bench: the same work on both sides, rows that add up, parts by name."""
+
+import csv
+
+import pytest
+import torch
+
+from evals.bench.figures import describe, figures, machine, write
+from evals.bench.main import main
+from evals.bench.pair import pair, pictures
+from evals.bench.parts import PARTS
+from evals.bench.whole import CLOCKS, Pass, implementations
+
+
+def test_ratios_are_taken_round_by_round(tmp_path) -> None:
+    seconds = {"peer": [1.0, 2.0, 4.0], "ours": [0.5, 1.5, 1.0], "floor": [0.25, 0.5, 0.5]}
+    rows = figures("part", "work", seconds, "peer", floor="floor", notes={"ours": "seen"})
+    ours = rows[1]
+    assert (ours.milliseconds, ours.quartile_1, ours.quartile_3) == (1000.0, 750.0, 1250.0)
+    # medians of 0.5, 0.75, 0.25 and of 2, 3, 2
+    assert (ours.per_peer, ours.per_floor, ours.note) == (0.5, 2.0, "seen")
+    assert "0.500 x peer" in describe(ours) and "2.00 x floor" in describe(ours)
+    write(tmp_path / "rows.csv", rows[:1], machine())
+    write(tmp_path / "rows.csv", rows[1:], machine())
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [row["implementation"] for row in read] == ["peer", "ours", "floor"]
+    assert read[0]["torch"] == torch.__version__
+
+
+def test_both_sides_see_the_same_and_say_the_same(tmp_path) -> None:
+    both = pair(tmp_path / "model", hidden=16, layers=2)
+    paths = pictures(tmp_path, 3)
+    done = {name: Pass(clock=CLOCKS["cpu"]) for name in implementations(both, paths)}
+    for name, call in implementations(both, paths).items():
+        call(done[name])
+    assert done["transformers-pil"].ids == done["anyres exact"].ids
+    for one in done.values():
+        assert len(one.ids) == 3
+        assert 0 < one.outside < one.whole
+        assert one.encoder > 0 and one.llm > 0
+    ours, theirs = done["anyres exact"], done["transformers-pil"]
+    assert ours.positions - ours.padding == theirs.positions - theirs.padding
+    assert ours.padding <= 0.03 * ours.positions
+
+
+def test_an_unknown_part_is_named(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["paint"])
+    assert f"expected some of {', '.join(PARTS)}, got paint" in capsys.readouterr().err
