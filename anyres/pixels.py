@@ -7,6 +7,7 @@ Legend: N tiles in plan order, C = 3 colours, H W pixels of a tile.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -53,22 +54,33 @@ def render_uint8(plan: VisualPlan, frames: Sequence[Frame], fill: Colour, pixels
     # zeros: the black around pasted content
     tiles_NCHW = np.zeros((plan.num_tiles, 3, plan.tile.px, plan.tile.px), dtype=np.uint8)
     first = 0
-    starts, of_frame = [], {}
+    starts: list[int] = []
+    of_frame: dict[tuple[int, str], list[int]] = {}
     for index, canvas in enumerate(plan.canvases):
         if not 0 <= canvas.frame < len(frames):
             raise ValueError(f"canvas {index} shows frame {canvas.frame}, but {len(frames)} frame(s) were given")
         of_frame.setdefault((canvas.frame, canvas.fit), []).append(index)
         starts.append(first)
         first += canvas.tiles.area
-    for (number, fit), canvases in of_frame.items():
-        frame = frames[number]
-        _check(frame, number)
-        if fit == "pad_square":
-            frame = _square(frame, fill)
+    for number in {number for number, _ in of_frame}:
+        _check(frames[number], number)
+
+    def draw(number: int, fit: str, canvases: Sequence[int], threads: int) -> None:
+        frame = _square(frames[number], fill) if fit == "pad_square" else frames[number]
         sizes = [_resized(plan, index) for index in canvases]
-        for index, content_CHW in zip(canvases, _resize(frame, sizes, pixels), strict=True):
+        for index, content_CHW in zip(canvases, _resize(frame, sizes, pixels, threads), strict=True):
             canvas = plan.canvases[index]
             _cut(tiles_NCHW[starts[index] : starts[index] + canvas.tiles.area], canvas, content_CHW)
+
+    threads = min(torch.get_num_threads(), len(of_frame))
+    if threads < 2:
+        for (number, fit), canvases in of_frame.items():
+            draw(number, fit, canvases, torch.get_num_threads())
+    else:
+        # a clip: a frame to each thread, which PIL and torch let go on together
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            for drawn in [pool.submit(draw, *key, canvases, 1) for key, canvases in of_frame.items()]:
+                drawn.result()
     return torch.from_numpy(tiles_NCHW)
 
 
@@ -102,9 +114,9 @@ def mean_colour(mean: RGB) -> Colour:
     return red, green, blue
 
 
-def _resize(frame: Frame, sizes: Sequence[HW], pixels: PixelMode) -> list[NDArray[np.uint8]]:
+def _resize(frame: Frame, sizes: Sequence[HW], pixels: PixelMode, threads: int) -> list[NDArray[np.uint8]]:
     if pixels == "exact":
-        return resize_exact(frame, sizes, torch.get_num_threads())
+        return resize_exact(frame, sizes, threads)
     return resize_fast(frame, sizes)
 
 

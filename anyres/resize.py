@@ -29,12 +29,13 @@ STRIPS_FROM = 1 << 20
 def resize_exact(frame: Frame, sizes: Sequence[HW], threads: int = 1) -> list[NDArray[np.uint8]]:
     """Return uint8 planes [3, h, w] for each of `sizes`, bit-equal to PIL's bicubic resize.
 
-    frame: an RGB image, or uint8 [H, W, 3]. threads: as many strips of a large frame are resized at a time.
+    frame: an RGB image, or uint8 [H, W, 3]. threads: as many strips of a large frame, or views of a small one, are
+    resized at a time.
     """
     source = _size(frame)
     large = source.area >= STRIPS_FROM and (threads > 1 or not isinstance(frame, Image.Image))
     by_rows = large and all(columns_first(source, size) is False for size in sizes)
-    views = _by_strips(frame, sizes, threads) if by_rows else _whole(frame, sizes)
+    views = _by_strips(frame, sizes, threads) if by_rows else _whole(frame, sizes, threads)
     return [np.ascontiguousarray(np.asarray(view).transpose(2, 0, 1)) for view in views]
 
 
@@ -48,9 +49,16 @@ def resize_fast(frame: Frame, sizes: Sequence[HW]) -> list[NDArray[np.uint8]]:
     return [_fast(pixels_13HW, size)[0].contiguous().numpy() for size in sizes]
 
 
-def _whole(frame: Frame, sizes: Sequence[HW]) -> list[Image.Image]:
+def _whole(frame: Frame, sizes: Sequence[HW], threads: int) -> list[Image.Image]:
     image = frame if isinstance(frame, Image.Image) else Image.fromarray(frame)
-    return [image.resize((size.w, size.h), BICUBIC) for size in sizes]
+
+    def view(size: HW) -> Image.Image:
+        return image.resize((size.w, size.h), BICUBIC)
+
+    if threads == 1 or len(sizes) == 1:
+        return [view(size) for size in sizes]
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        return list(pool.map(view, sizes))
 
 
 def _by_strips(frame: Frame, sizes: Sequence[HW], threads: int) -> list[Image.Image]:

@@ -19,6 +19,8 @@ from anyres.pixels import normalise, render, render_uint8
 from anyres.plan import VisualPlan, plan_image
 from anyres.reading import decoders_agree, read_picture
 from anyres.resize import resize_exact, resize_fast
+from video.clip import VideoSpec
+from video.plan import plan_clip
 
 NEXT = GridSpec(layouts=(HW(2, 1), HW(1, 2), HW(2, 2), HW(1, 3), HW(3, 1)))
 TILE = TileSpec.of(112, 14)
@@ -182,3 +184,22 @@ def test_an_unknown_mode_is_refused() -> None:
         read_picture(b"", "quick")
     with pytest.raises(ValueError, match="got 'quick'"):
         render_uint8(plan_of(HW(9, 9)), [photo(HW(9, 9))], GREY, "quick")
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_threads_change_no_bit(mode: str) -> None:
+    """Of a clip, whose frames go to several threads, and of an image, whose views do."""
+    frames = [noise(HW(90, 120), seed) for seed in range(7)]
+    clip = plan_clip(HW(90, 120), 7, VideoSpec(fit="crop", num_frames=7), TILE)
+    before, drawn = torch.get_num_threads(), {}
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            drawn[threads] = (
+                render_uint8(clip, frames, GREY, mode),
+                render_uint8(plan_of(HW(90, 120)), frames[:1], GREY, mode),
+            )
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(drawn[1], drawn[3], strict=True):
+        assert torch.equal(one, other)
