@@ -108,8 +108,9 @@ def test_a_folder_of_frames(folder: Path, tmp_path: Path) -> None:
     ("sent", "message"), [(signal.SIGKILL, r"its decoder died \(signal 9\)"), (signal.SIGSTOP, "no answer in 2 s")]
 )
 def test_a_decoder_that_dies_or_hangs_costs_one_medium(clip: Path, sent: signal.Signals, message: str) -> None:
-    with Decoders(1, replace(EVALUATION, seconds=2.0)) as decoders:
+    with Decoders(1) as decoders:
         decoders.decode(Media.file(clip), FOUR)
+        decoders._workers.limits = replace(EVALUATION, seconds=2.0)
         process = decoders._workers._free.get()
         assert process is not None
         # it can neither read its next question nor answer it
@@ -121,6 +122,7 @@ def test_a_decoder_that_dies_or_hangs_costs_one_medium(clip: Path, sent: signal.
             # with "auto" another backend would stand in
             decoders.decode(Media.file(clip), FOUR, "pyav")
         assert decoders.replaced == 1
+        decoders._workers.limits = EVALUATION
         # the one in its place decodes
         assert isinstance(decoders.decode(Media.file(clip), FOUR), VideoClip)
 
