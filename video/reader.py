@@ -19,6 +19,8 @@ from video.timeline import Timeline
 if TYPE_CHECKING:
     from numpy import ndarray
 
+    from anyres.grid import TileSpec
+
 Backend = Literal["auto", "pyav", "torchcodec", "decord"]
 Path = str | os.PathLike[str]
 BACKENDS = ("pyav", "torchcodec", "decord")
@@ -116,8 +118,12 @@ def load_clip(
     fps: float | None = None,
     partial: bool = False,
     limits: MediaLimits = LIMITS,
+    tile: "TileSpec | None" = None,
 ) -> VideoClip:
     """Return the frames of a clip that a spec asks for. fps, partial and limits: see open_clip_reader.
+
+    tile: what they will be shown on; they are then resized as they are decoded, where that changes no pixel of any tile
+    (video.early), so that the clip does not hold full pictures.
 
     span: the part between two times in seconds, as if it had been cut out: frames are chosen inside it, times and the
     clip's header count from its start; `indices` still number the frames of the source.
@@ -126,10 +132,25 @@ def load_clip(
     timeline = reader.timeline
     # checks the span too, so that it is the file's error
     meta = None if span is None else timeline.cut(span)
-    clip = reader.read(sample(timeline.meta, video, timeline.times_s, timeline.keyframes, span))
+    indices = sample(timeline.meta, video, timeline.times_s, timeline.keyframes, span)
+    clip = reader.read(indices) if tile is None else read_early(reader, indices, video, tile)
     if span is None or meta is None:
         return clip
     return replace(clip, times_F=(clip.times_F - span[0]).clip(min=0.0), meta=meta)
+
+
+def read_early(reader: FrameReader, indices: Sequence[int], video: VideoSpec, tile: "TileSpec") -> VideoClip:
+    """Return frames by index, resized to what a tile shows of them where that changes no pixel of the tile."""
+    import numpy as np
+
+    from video.early import early_size, resized
+    from video.pyav_reader import PyAvReader
+
+    size = early_size(reader.meta.size, video, tile)
+    if isinstance(reader, PyAvReader):
+        return reader.read(indices, size)
+    clip = reader.read(indices)
+    return replace(clip, frames_FHWC=np.stack([resized(frame_HWC, size) for frame_HWC in clip.frames_FHWC]))
 
 
 def read_at(reader: FrameReader, times_s: Sequence[float]) -> VideoClip:

@@ -138,6 +138,17 @@ def test_early_resize_changes_no_pixel_of_the_tiles(fit, size):
     assert np.array_equal(render_uint8(full, [frame_HWC], fill), render_uint8(small, [small_HWC], fill))
 
 
+@pytest.mark.parametrize("backend", ["pyav", "decord"])
+def test_a_clip_for_a_tile_holds_what_the_tile_shows(backend, tmp_path):
+    path = moving(tmp_path / "clip.mp4", options=X264["no b"])
+    video, tile = VideoSpec(num_frames=4), TileSpec(px=42, tok=3)
+    whole, small = load_clip(path, video, backend), load_clip(path, video, backend, tile=tile)
+    assert small.frames_FHWC.shape == (4, 42, 42, 3)
+    assert small.meta == whole.meta and small.indices == whole.indices
+    expected = np.stack([resized(frame_HWC, HW(42, 42)) for frame_HWC in whole.frames_FHWC])
+    assert np.array_equal(small.frames_FHWC, expected)
+
+
 def test_frames_that_must_stay_whole_are_not_resized():
     assert early_size(HW(720, 1280), VideoSpec(fit="pad"), TileSpec(px=42, tok=3)) is None
     # nor are those that would grow
