@@ -70,7 +70,7 @@ def _case(case: ImageCase, setting: Setting) -> Iterator[Work]:
         "case": case.name,
         "width": setting.width,
         "dtype": setting.dtype,
-        "shape": f"{table.num_source} -> {table.num_tokens} tokens in [{', '.join(map(str, ids.shape))}]",
+        "shape": f"{table.num_source} -> {table.num_tokens} tokens in {len(ids)} x {ids.shape[1]} rows",
         "peer": "transformers",
     }
     for direction, packers, rows in (("into", into, 0), ("embeds", looked_up, 2 * text)):

@@ -93,7 +93,7 @@ def test_packing_into_the_inputs_is_timed_too() -> None:
         (direction, name) for direction in ("into", "embeds", "backward") for name in names
     ]
     # the longest image: 48 rows of 36 tokens and an end vector, an overview of 24 x 24, 64 words
-    assert {row.shape for row in found} == {"20736 -> 15554 tokens in [8, 2416]"}
+    assert {row.shape for row in found} == {"20736 -> 15554 tokens in 8 x 2416 rows"}
 
 
 def timed(work: Work) -> dict[str, list[float]]:
