@@ -9,6 +9,7 @@ from PIL import Image
 
 from anyres.limits import LIMITS, MediaLimits
 from evals.ahead import MediaFailed
+from evals.decoding import asked_of
 from evals.sample import Media
 from video.clip import VideoClip, VideoSpec
 from video.errors import MediaError
@@ -45,6 +46,6 @@ class Decoders:
         try:
             if media.kind == "image":
                 return self._workers.open_image(media.path)
-            return self._workers.load_clip(media.path, video, reader, media.span, fps=media.fps)
+            return self._workers.load_clip(media.path, asked_of(media, video), reader, media.span, fps=media.fps)
         except MediaError as error:
             raise MediaFailed(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from PIL import Image
 
@@ -26,9 +27,16 @@ def decode(media: Media, video: VideoSpec, reader: Backend = "auto") -> Image.Im
         assert media.path is not None
         if media.kind == "image":
             return open_image(media.path)
-        return load_clip(media.path, video, reader, media.span, fps=media.fps)
+        return load_clip(media.path, asked_of(media, video), reader, media.span, fps=media.fps)
     except MediaError as error:
         raise MediaFailed(str(error)) from error
+
+
+def asked_of(media: Media, video: VideoSpec) -> VideoSpec:
+    """Return the settings for one clip: with the parts that its row names, where the policy chooses from parts."""
+    if video.policy != "segments" or not media.segments:
+        return video
+    return replace(video, segments_s=media.segments)
 
 
 def _drawn(media: Media, draw: Callable[[], object]) -> Image.Image | VideoClip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ class Media:
 
     Exactly one of `path` (a file) and `draw` (a function that returns a PIL image or a video.clip.VideoClip) is set.
     A video may be a folder of frames, shown at `fps`. span: only from the first to the second of these seconds.
+    segments: starts and ends of parts that the row names, such as subtitles, for video.policy "segments".
     """
 
     key: str
@@ -28,6 +30,7 @@ class Media:
     draw: Callable[[], object] | None = field(default=None, compare=False)
     span: tuple[float, float] | None = None
     fps: float | None = None
+    segments: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.draw is None):
@@ -36,10 +39,19 @@ class Media:
             raise ValueError(f"media {self.key!r}: span {self.span}, expected seconds 0 <= start < end")
 
     @classmethod
-    def file(cls, path: Path, kind: MediaKind | None = None, span: tuple[float, float] | None = None) -> Media:
+    def file(
+        cls,
+        path: Path,
+        kind: MediaKind | None = None,
+        span: tuple[float, float] | None = None,
+        segments: tuple[tuple[float, float], ...] = (),
+    ) -> Media:
         """Name the file `path`; without `kind` its suffix decides, and an unknown suffix is a ValueError."""
         key = str(path) if span is None else f"{path}[{span[0]}:{span[1]}]"
-        return cls(key=key, kind=kind or kind_of(path), path=path, span=span)
+        if segments:
+            # other parts, other frames
+            key += f"#{hashlib.sha256(repr(segments).encode()).hexdigest()[:12]}"
+        return cls(key=key, kind=kind or kind_of(path), path=path, span=span, segments=segments)
 
     @classmethod
     def frames(cls, folder: Path, fps: float, span: tuple[float, float] | None = None) -> Media:

@@ -131,7 +131,11 @@ def remedies(shapes: Sequence[Shape], spec: ModelSpec, looks: Sequence[Settled],
 
 
 def _frames_hint(shapes: Sequence[Shape], spec: ModelSpec, looks: Sequence[Settled], room: int) -> str:
-    clips = [(shape, look) for shape, look in zip(shapes, looks, strict=True) if shape.frames is not None]
+    clips = [
+        (shape, look)
+        for shape, look in zip(shapes, looks, strict=True)
+        if shape.frames is not None and plan_shape(shape, spec, look).num_tokens
+    ]
     if not clips:
         return ""
     shape, look = clips[0]

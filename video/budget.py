@@ -53,11 +53,14 @@ def frames_that_fit(
 ) -> int:
     """Return the most frames whose tokens, with `text_tokens` more, fit trained_context * rope_factor; 0 if none do.
 
-    size, grid: as `clip_tokens` has them.
+    size, grid: as `clip_tokens` has them. Raises ValueError where a frame has no token, so that any number fits.
     """
     room = int(trained_context * rope_factor) - text_tokens - (1 if video.end == "one_token" else 0)
     period = video.slow_every or 1
-    rounds, rest = divmod(max(0, room), _round_tokens(video, tile, size, grid))
+    round_tokens = _round_tokens(video, tile, size, grid)
+    if round_tokens < 1:
+        raise ValueError("frames_that_fit: a frame has no token by this grid (thin 'released'); grid.thin=keep has one")
+    rounds, rest = divmod(max(0, room), round_tokens)
     frames = 0
     while frames < period and rest >= frame_tokens(video, tile, frames, size, grid):
         rest -= frame_tokens(video, tile, frames, size, grid)

@@ -101,9 +101,10 @@ class LongVideoBench(Choice):
         path = find_clip(self.videos, video, f"videos/{video}")
         if self.segments is not None and not (Path(self.subtitles or "") / row.text("subtitle_path")).is_file():
             raise ValueError(f"{row.where}: no file {row.text('subtitle_path')} in {self.subtitles}")
+        said = self._said(row, duration) if self.segments is None else ()
         return Sample(
             id=f"{self.name}/{self.split}/{row.text('id')}",
-            media=tuple(Media.file(path, "video", span) for span in self._spans(duration)),
+            media=tuple(Media.file(path, "video", span, said) for span in self._spans(duration)),
             question=row.text("question"),
             options=options,
             answers=(label_at(row.integer("correct_choice"), options),) if row.has("correct_choice") else (),
@@ -116,6 +117,14 @@ class LongVideoBench(Choice):
                 "subtitles_begin": str(row.number("starting_timestamp_for_subtitles")),
             },
         )
+
+    def _said(self, row: Row, duration: float) -> tuple[tuple[float, float], ...]:
+        """Return when something is said, for video.policy "segments"; nothing where subtitles are not given."""
+        path = None if self.subtitles is None else Path(self.subtitles) / row.text("subtitle_path")
+        if path is None or not path.is_file():
+            return ()
+        lines = read_timed(path, row.number("starting_timestamp_for_subtitles"), duration)
+        return tuple((max(0.0, line.start), line.end) for line in lines if line.end >= max(0.0, line.start))
 
     def _spans(self, duration: float) -> list[tuple[float, float] | None]:
         if self.segments is None:

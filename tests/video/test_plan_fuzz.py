@@ -9,6 +9,9 @@ from anyres.geometry import HW
 from anyres.grid import GridSpec, TileSpec
 from anyres.plan import plan_image
 from video.bench.plans import Case, broken_rules, draw_case, produced, run
+from video.budget import frames_that_fit
+from video.clip import VideoSpec
+from video.plan import plan_clip
 
 
 def test_no_plan_breaks_a_rule_and_planned_tokens_are_produced() -> None:
@@ -35,3 +38,12 @@ def test_a_broken_plan_is_noticed() -> None:
 def test_a_side_of_no_pixels_is_refused(size: HW) -> None:
     with pytest.raises(ValueError, match="expected at least 1x1 pixels"):
         plan_image(size, GridSpec(), TileSpec(px=42, tok=3))
+
+
+def test_frames_without_a_token_have_no_most() -> None:
+    grid = GridSpec(layouts=(HW(1, 3),), overview="none", thin="released")
+    video = VideoSpec(frames_as="anyres", pool_mode="none", end="no_token")
+    tile = TileSpec(px=42, tok=3)
+    assert plan_clip(HW(1, 1000), 2, video, tile, grid).num_tokens == 0
+    with pytest.raises(ValueError, match="a frame has no token by this grid"):
+        frames_that_fit(100, 0, video, tile, size=HW(1, 1000), grid=grid)
