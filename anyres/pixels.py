@@ -84,8 +84,12 @@ def render_uint8(plan: VisualPlan, frames: Sequence[Frame], fill: Colour, pixels
     return torch.from_numpy(tiles_NCHW)
 
 
-def normalise(tiles_NCHW: Tensor, mean: RGB, std: RGB, dtype: torch.dtype = torch.float32) -> Tensor:
+def normalise(
+    tiles_NCHW: Tensor, mean: RGB, std: RGB, dtype: torch.dtype = torch.float32, out_NCHW: Tensor | None = None
+) -> Tensor:
     """Return tiles (v / 255 - mean) / std in `dtype` from uint8 tiles [N, 3, H, W], on their device.
+
+    out_NCHW: memory for them on a CPU, of that shape and dtype; a loop that keeps some saves taking it from the system.
 
     Every step is one correctly rounded float32 operation, and the result is rounded once more to a shorter `dtype`.
     v / 255 equals transformers' float64 product with 1 / 255, rounded to float32, for all 256 values.
@@ -96,7 +100,10 @@ def normalise(tiles_NCHW: Tensor, mean: RGB, std: RGB, dtype: torch.dtype = torc
             torch.tensor(value, device=tiles_NCHW.device).view(-1, 1, 1) for value in ((255.0,), mean, std)
         )
         return tiles_NCHW.float().div_(full).sub_(mean_C11).div_(std_C11).to(dtype)
-    out_NCHW = torch.empty(tiles_NCHW.shape, dtype=dtype)
+    if out_NCHW is None:
+        out_NCHW = torch.empty(tiles_NCHW.shape, dtype=dtype)
+    elif out_NCHW.shape != tiles_NCHW.shape or out_NCHW.dtype != dtype:
+        raise ValueError(f"out: expected {dtype} {list(tiles_NCHW.shape)}, got {out_NCHW.dtype} {list(out_NCHW.shape)}")
     scratch_HW = torch.empty(tiles_NCHW.shape[2:])
     # one plane at a time stays in the cache
     for tile_CHW, out_CHW in zip(tiles_NCHW, out_NCHW, strict=True):

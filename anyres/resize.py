@@ -36,7 +36,7 @@ def resize_exact(frame: Frame, sizes: Sequence[HW], threads: int = 1) -> list[ND
     large = source.area >= STRIPS_FROM and (threads > 1 or not isinstance(frame, Image.Image))
     by_rows = large and all(columns_first(source, size) is False for size in sizes)
     views = _by_strips(frame, sizes, threads) if by_rows else _whole(frame, sizes, threads)
-    return [np.ascontiguousarray(np.asarray(view).transpose(2, 0, 1)) for view in views]
+    return [_planes(view) for view in views]
 
 
 def resize_fast(frame: Frame, sizes: Sequence[HW]) -> list[NDArray[np.uint8]]:
@@ -79,6 +79,14 @@ def _by_strips(frame: Frame, sizes: Sequence[HW], threads: int) -> list[Image.Im
         with ThreadPoolExecutor(max_workers=threads) as pool:
             list(pool.map(first_pass, tops))
     return [view.resize((size.w, size.h), BICUBIC) for view, size in zip(narrowed, sizes, strict=True)]
+
+
+def _planes(view: Image.Image) -> NDArray[np.uint8]:
+    # PIL takes colours apart sooner than numpy does
+    planes_3HW = np.empty((3, view.height, view.width), dtype=np.uint8)
+    for plane_HW, band in zip(planes_3HW, view.split(), strict=True):
+        plane_HW[:] = np.asarray(band)
+    return planes_3HW
 
 
 def _strip(frame: Frame, top: int, bottom: int) -> Image.Image:

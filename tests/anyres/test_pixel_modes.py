@@ -107,6 +107,11 @@ def test_tiles_in_a_shorter_dtype_are_the_float32_ones_rounded_once(dtype: torch
     found = normalise(tiles, MEAN, STD, dtype)
     assert found.dtype == dtype
     assert torch.equal(found, normalise(tiles, MEAN, STD).to(dtype))
+    kept = torch.zeros(tiles.shape, dtype=dtype)
+    assert normalise(tiles, MEAN, STD, dtype, kept) is kept
+    assert torch.equal(kept, found)
+    with pytest.raises(ValueError, match="out: expected"):
+        normalise(tiles, MEAN, STD, dtype, kept[:1])
     image = photo(HW(150, 200))
     whole = render(plan_of(HW(150, 200)), [image], MEAN, STD)
     assert torch.equal(render(plan_of(HW(150, 200)), [image], MEAN, STD, dtype=dtype), whole.to(dtype))
