@@ -41,9 +41,9 @@ def test_a_side_of_no_pixels_is_refused(size: HW) -> None:
 
 
 def test_frames_without_a_token_have_no_most() -> None:
-    grid = GridSpec(layouts=(HW(1, 3),), overview="none", thin="released")
+    grid = GridSpec(layouts=(HW(2, 3), HW(4, 1), HW(4, 2), HW(4, 3)), overview="none", thin="released")
     video = VideoSpec(frames_as="anyres", pool_mode="none", end="no_token")
     tile = TileSpec(px=42, tok=3)
-    assert plan_clip(HW(1, 1000), 2, video, tile, grid).num_tokens == 0
+    assert plan_clip(HW(32, 1375), 2, video, tile, grid).num_tokens == 0
     with pytest.raises(ValueError, match="a frame has no token by this grid"):
-        frames_that_fit(100, 0, video, tile, size=HW(1, 1000), grid=grid)
+        frames_that_fit(100, 0, video, tile, size=HW(32, 1375), grid=grid)
