@@ -1,6 +1,7 @@
 """Synthesise long clips for measurements: a textured scene under a moving camera, with moving objects and grain.
 
-python -m video.bench.clips FOLDER --minutes 12 5 15     1280x720, 30 frames a second, a keyframe every 250 frames
+python -m video.bench.clips FOLDER --minutes 12               1280x720, 30 frames a second, a keyframe every 250 frames
+python -m video.bench.clips FOLDER --minutes 5 60 --fps 6     the same pictures, shown slowly: an hour decodes faster
 
 Frames are drawn and encoded once for a block of 3,000 and the block's packets are repeated, so an hour costs what 100
 seconds cost. Groups of pictures are closed, so a repeated block decodes to the same pixels.
@@ -46,7 +47,7 @@ def scene(count: int, size: HW = SIZE, seed: int = 7) -> Iterator[np.ndarray]:
         yield frame_HWC // 8 * 7 + grain[number % 8]
 
 
-def write_long(path: Path, num_frames: int, size: HW = SIZE, block: int = BLOCK) -> Path:
+def write_long(path: Path, num_frames: int, fps: int = FPS, size: HW = SIZE, block: int = BLOCK) -> Path:
     """Write an H.264 MP4 of `num_frames`; blocks of `block` frames repeat, what is left over is encoded by itself."""
     times, rest = divmod(num_frames, block)
     packets = [*_encoded(block, size)] * times if times else []
@@ -57,13 +58,13 @@ def write_long(path: Path, num_frames: int, size: HW = SIZE, block: int = BLOCK)
     # a reader never sees half a clip
     part = path.with_suffix(".part.mp4")
     with av.open(str(part), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options=X264)
+        stream = container.add_stream("libx264", rate=fps, options=X264)
         stream.height, stream.width, stream.pix_fmt = size.h, size.w, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, FPS)
+        stream.time_base = stream.codec_context.time_base = Fraction(1, fps)
         container.start_encoding()
         for (data, pts, dts, key), start in zip(packets, starts, strict=True):
             packet = Packet(data)
-            packet.stream, packet.time_base = stream, Fraction(1, FPS)
+            packet.stream, packet.time_base = stream, Fraction(1, fps)
             packet.pts, packet.dts, packet.duration, packet.is_keyframe = pts + start, dts + start, 1, key
             container.mux(packet)
     part.replace(path)
@@ -101,10 +102,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, nargs="+", default=[12])
+    parser.add_argument("--fps", type=int, default=FPS)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     for minutes in given.minutes:
-        path = write_long(given.folder / f"{minutes:g}min.mp4", round(minutes * 60 * FPS))
+        path = write_long(given.folder / f"{minutes:g}min.mp4", round(minutes * 60 * given.fps), given.fps)
         print(f"{path}: {path.stat().st_size >> 20} MiB", flush=True)
 
 

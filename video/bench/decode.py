@@ -1,6 +1,6 @@
 """Time how long readers take for N frames spread over a clip, side by side, and check that all give the same pixels.
 
-python -m video.bench.decode CLIP [--frames 8 32 64] [--rounds 3] [--csv FILE]
+python -m video.bench.decode CLIP [--frames 8 32 64] [--rounds 3] [--readers ...] [--csv FILE]
 
 Each round runs every reader once, in turning order; a ratio is taken round by round to decord with 2 threads, so a busy
 machine moves both sides. Seconds of processor time are told beside those of the clock: they do not depend on company.
@@ -76,10 +76,10 @@ READERS: dict[str, Reader] = {
 }
 
 
-def measure(path: Path, num_frames: int, rounds: int) -> list[dict[str, object]]:
+def measure(path: Path, num_frames: int, rounds: int, readers: Sequence[str]) -> list[dict[str, object]]:
     """Return a row for each reader: seconds, processor seconds, and the ratio of decord's (2 threads) to its own."""
     indices = uniform_indices(open_clip_reader(path).meta.num_frames, num_frames)
-    names = [name for name in READERS if _works(name, path)]
+    names = [name for name in readers if _works(name, path)]
     wall: dict[str, list[float]] = {name: [] for name in names}
     cpu: dict[str, list[float]] = {name: [] for name in names}
     same: dict[str, bool] = {}
@@ -128,11 +128,12 @@ def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 32, 64])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS), help=f"{BASE!r} is needed")
     parser.add_argument("--csv", type=Path)
     given = parser.parse_args()
     rows: list[dict[str, object]] = []
     for num_frames in given.frames:
-        rows += measure(given.clip, num_frames, given.rounds)
+        rows += measure(given.clip, num_frames, given.rounds, given.readers)
         for row in (row for row in rows if row["frames"] == num_frames):
             print("  ".join(f"{key} {value}" for key, value in row.items() if key != "clip"), flush=True)
         # whatever is measured is kept, also where the rest is not waited for
