@@ -98,3 +98,17 @@ def test_what_may_be_the_stop_string_is_held_back() -> None:
     assert stream([1, 3, 3, 2]) == ["a"]
     assert stream([1, 3, 2]) == ["a", "# b"]
     assert stream([1, 3]) == ["a", "#"]
+
+
+def test_a_file_may_name_how_it_is_looked_at(photo: str, tmp_path: Path) -> None:
+    inputs = split_inputs([f"{photo}@pad", photo, "who is me@home here?"])
+    assert inputs.paths == (Path(photo), Path(photo)) and inputs.looks == ("pad", None)
+    assert inputs.question == "who is me@home here?"
+    assert split_inputs([photo]).looks == ()
+    # a file whose own name holds the sign is that file
+    odd = tmp_path / "a@2x.png"
+    Image.new("RGB", (4, 4)).save(odd)
+    assert split_inputs([str(odd)]).paths == (odd,) and split_inputs([str(odd)]).looks == ()
+    # a folder stands for its pictures
+    folder = split_inputs([f"{tmp_path}@pad"])
+    assert folder.paths == (odd, Path(photo)) and folder.looks == ("pad", "pad")
