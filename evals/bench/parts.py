@@ -92,7 +92,7 @@ def whole(rounds: int) -> Iterator[Figure]:
     """Give the figures of files to the first token, in seconds of the processor, which company does not stretch."""
     from evals.bench.whole import measure
 
-    yield from measure(16, rounds, hidden=64, layers=2, clock="cpu")
+    yield from measure(16, rounds, hidden=64, layers=3, clock="cpu")
 
 
 def _needs(package: str) -> None:
