@@ -32,8 +32,8 @@ from anyres.geometry import HW
 from anyres.plan import VisualPlan
 from anyres.tiles import TileMaker
 
-# files that a worker knows of: the one that it works on and the next
-_AHEAD = 2
+# files that a worker knows of: the one that it works on and the next ones
+_AHEAD = 4
 _START_S = 120.0
 
 
