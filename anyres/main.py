@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from anyres.inputs import Input, plan_inputs, read_inputs
 from anyres.media_size import parse_size
 from anyres.report import PlannedMedium, json_row, notes_list, parameters_line, table
 from conf.arguments import split_arguments
 from conf.build import build
+from conf.inputs import Input, plan_inputs, read_inputs
 from conf.main import COMPOSE_ERRORS, compose, one_line
 from conf.schema import PlanConfig
 from models.parameters import count
