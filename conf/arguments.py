@@ -1,7 +1,9 @@
 """Split a command line into what hydra should see and what is ours: media files, sizes, a question, and plain flags."""
 
+import os
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 # an override is KEY=VALUE, +KEY=VALUE, ++KEY=VALUE or ~KEY[=VALUE], KEY as hydra spells groups, packages and fields
@@ -77,3 +79,20 @@ def _bare(word: str) -> str:
     if word.startswith(("+", "~")):
         raise ValueError(f"{word}: expected an override like +key=value or ~key; for a file write ./{word}")
     return word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A word FILE@NAME without its "@NAME", and the name, None where it has none."""
+
+    word: str
+    name: str | None = None
+
+
+def named(word: str) -> Named:
+    """Return what a word names; a file whose own name holds an "@" is that file."""
+    head, at, name = word.rpartition("@")
+    plain = name.replace("-", "").replace(".", "").replace("_", "").isalnum()
+    if not at or not head or not plain or os.path.exists(word):  # noqa: PTH110
+        return Named(word=word)
+    return Named(word=head, name=name)

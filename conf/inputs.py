@@ -10,7 +10,8 @@ from anyres.errors import MediaError
 from anyres.geometry import HW
 from anyres.media_size import parse_size
 from anyres.report import PlannedMedium
-from conf.looks import grid_named, named, video_named
+from conf.arguments import named
+from conf.looks import grid_named, video_named
 from conf.schema import PlanConfig
 from models.room import most_frames
 from models.shapes import MediumLook, Settled, Shape, frames_within, plan_shape, plans_within, remedies, settle

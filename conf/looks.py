@@ -1,31 +1,12 @@
-"""Media on a command line that are looked at in their own way: FILE@NAME, NAME a file in conf/grid or conf/video."""
+"""Settings behind the NAME of FILE@NAME on a command line: a file in conf/grid or conf/video."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from anyres.grid import GridSpec
 from conf.build import build
 from conf.main import compose
 from video.clip import VideoSpec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """A word without its "@NAME", and the name, None where it has none."""
-
-    word: str
-    name: str | None = None
-
-
-def named(word: str) -> Named:
-    """Return what a word names; a file whose own name holds an "@" is that file."""
-    head, at, name = word.rpartition("@")
-    plain = name.replace("-", "").replace(".", "").replace("_", "").isalnum()
-    if not at or not head or not plain or os.path.exists(word):  # noqa: PTH110
-        return Named(word=word)
-    return Named(word=head, name=name)
 
 
 def grid_named(name: str, overrides: Sequence[str] = ()) -> GridSpec:

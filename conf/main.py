@@ -4,6 +4,7 @@ hydra keeps its whole command line (overrides, --help, --cfg job, -m for sweeps)
 to be told in one line, and nothing is left in the working directory.
 """
 
+import logging
 import os
 import re
 import sys
@@ -21,6 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 # what a wrong command line raises here
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException)
+# transformers imports torchao where it is installed, and torch warns of how that registers its enums: no user's concern
+logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
 # the group that says how the jobs of a sweep are started
 LAUNCHER = "launcher"
 

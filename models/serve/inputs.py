@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyres.errors import MediaError
-from conf.looks import named
+from conf.arguments import named
 from video.clip import VideoSpec
 from video.reader import Backend, load_clip
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from conf.arguments import split_arguments
 from conf.build import build
+from conf.looks import grid_named, video_named
 from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
 from conf.own import for_hydra, settings
 from conf.schema import AskConfig
@@ -88,16 +89,17 @@ def _open(
     given: Inputs, grid: "GridSpec | None", video: "VideoSpec", config: AskConfig, spec: "ModelSpec"
 ) -> "tuple[tuple[Medium, ...], tuple[MediumLook, ...]]":
     """Return the media of a command line or a line, and how each is looked at where they differ, or nothing."""
-    from models.serve.opening import open_looked_at
+    from models.serve.opening import Presets, open_looked_at
 
     text = None
     if config.most_frames:
         from models.room import text_share
 
         text = text_share(spec, config.max_new_tokens)
+    presets = Presets(grid=grid_named, video=video_named)
     names = given.looks or (None,) * len(given.paths)
     opened = [
-        open_looked_at(path, name, video, config.reader, spec, text, config.pixels, grid)
+        open_looked_at(path, name, presets, video, config.reader, spec, text, config.pixels, grid)
         for path, name in zip(given.paths, names, strict=True)
     ]
     looks = tuple(one.look for one in opened)

@@ -14,7 +14,6 @@ from anyres.geometry import HW
 from anyres.grid import GridSpec
 from anyres.picture import Picture, PixelMode, needed_size
 from anyres.reading import read_picture
-from conf.looks import grid_named, video_named
 from models.room import most_frames
 from models.serve.inputs import open_medium
 from models.shapes import MediumLook, Shape, plan_shape, settle
@@ -24,6 +23,14 @@ from video.reader import Backend, clip_meta
 
 if TYPE_CHECKING:
     from models.example import Medium
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presets:
+    """Where the settings of a name come from: grids of images, settings of clips; ValueError for an unknown name."""
+
+    grid: Callable[[str], GridSpec]
+    video: Callable[[str], VideoSpec]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,6 +44,7 @@ class LookedAt:
 def open_looked_at(
     path: Path,
     name: str | None,
+    presets: Presets,
     video: VideoSpec,
     backend: Backend,
     spec: ModelSpec,
@@ -46,22 +54,22 @@ def open_looked_at(
 ) -> LookedAt:
     """Return an image or a clip with its look.
 
-    name: of a grid for an image, of video settings for a clip, or None for `video` and the model's own. text_tokens:
-    beside which a clip gets as many frames as fit the model's context; None for as many as its settings say. pixels:
-    how exactly an image is read; a draft has the pixels that `grid`, or the model's own, needs.
+    name: of a grid for an image, of video settings for a clip, both in `presets`, or None for `video` and the model's
+    own. text_tokens: beside which a clip gets as many frames as fit the model's context; None for as many as its
+    settings say. pixels: how exactly an image is read; a draft has the pixels that `grid`, or the model's own, needs.
 
     Raises ValueError for a name that is not there, and as `open_medium` does.
     """
 
     def needed(size: HW) -> HW:
         shape = Shape(size=size)
-        (settled,) = settle([shape], spec, grid if name is None else grid_named(name))
+        (settled,) = settle([shape], spec, grid if name is None else presets.grid(name))
         return needed_size(plan_shape(shape, spec, settled))
 
     image = _image(path, pixels, needed)
     if image is not None:
-        return LookedAt(medium=image, look=MediumLook(grid=None if name is None else grid_named(name)))
-    own = video if name is None else video_named(name)
+        return LookedAt(medium=image, look=MediumLook(grid=None if name is None else presets.grid(name)))
+    own = video if name is None else presets.video(name)
     if text_tokens is not None:
         meta = clip_meta(path)
         grid = spec.grid_among(2) if own.frames_as == "images" else spec.grid
