@@ -7,7 +7,7 @@ kill, a crash or a full disk all of them can be read, and at most the batch in f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -148,7 +148,7 @@ def _replaces(known: Mapping[str, Prediction], new: Prediction) -> bool:
 
 
 def _record(prediction: Prediction, sizes: tuple[int, ...] | None) -> dict[str, object]:
-    record = asdict(prediction)
+    record = prediction.record()
     return record if sizes is None else {**record, SIZES: sizes}
 
 

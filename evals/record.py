@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -63,20 +64,32 @@ def digest(task: Task, samples: Sequence[Sample]) -> str:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that an answer may depend on."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return found | {package: _version(package) for package in PACKAGES}
+
+
+@cache
+def _version(package: str) -> str:
+    """Return what is installed; looked up once, as packages in use stay what they are."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def write_result(result: Result, out_dir: Path) -> None:
     """Write result.json, result.md and samples.jsonl."""
     lines = []
     for item in result.samples:
-        line = asdict(item)
-        line["prediction"] = {key: value for key, value in line["prediction"].items() if key not in _TIMES}
+        told = {key: value for key, value in item.prediction.record().items() if key not in _TIMES}
+        line = {
+            "id": item.id,
+            "kind": item.kind,
+            "cluster": item.cluster,
+            "gold": item.gold,
+            "score": item.score,
+            "prediction": told,
+            "verdict": None if item.verdict is None else asdict(item.verdict),
+        }
         lines.append(json.dumps(line) + "\n")
     write_whole(out_dir / "samples.jsonl", "".join(lines))
     write_whole(out_dir / "result.md", result.markdown())

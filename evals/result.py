@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from typing import Literal
 
 from evals.judge.form import Verdict
@@ -48,10 +49,17 @@ class Prediction:
     @classmethod
     def parse(cls, data: Mapping[str, object]) -> Prediction:
         """Return the prediction of one decoded ledger line; a missing or an unknown key is a ValueError."""
-        known = {item.name for item in fields(cls)}
-        if set(data) != known:
-            raise ValueError(f"prediction with keys {sorted(data)}, expected {sorted(known)}")
+        if data.keys() != set(_NAMES):
+            raise ValueError(f"prediction with keys {sorted(data)}, expected {sorted(_NAMES)}")
         return cls(**data)  # type: ignore[arg-type]
+
+    def record(self) -> dict[str, object]:
+        """Return what `parse` reads: its fields by name, in order. All are flat: nothing is copied."""
+        return dict(zip(_NAMES, _VALUES(self), strict=True))
+
+
+_NAMES = tuple(item.name for item in fields(Prediction))
+_VALUES = attrgetter(*_NAMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
