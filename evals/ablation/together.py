@@ -28,6 +28,7 @@ from evals.finite import Finite
 from evals.protocol import Answer, OutOfMemory, Ready
 from evals.stopwatch import Stopwatch
 from models.generation import Sampling, write
+from models.laid_out import laid_out
 from models.lmm import LMM
 from models.processor import Prepared, Processor
 from models.prompt.expand import TEXT
@@ -148,7 +149,7 @@ class Together:
             # padded on the right: no position reads what follows it
             inputs_BSD = torch.stack([_padded(embeds[node.rows[0]][node.start : node.end], longest) for node in nodes])
             before = [[kept[step] for step in trie.path(node.parent)] for node in nodes]
-            cache = _stacked(before, start)
+            cache = _stacked(before, start, longest)
             positions_BS = torch.arange(start, start + longest, device=inputs_BSD.device).expand(len(nodes), -1)
             self.model.llm(
                 inputs_embeds=inputs_BSD,
@@ -200,7 +201,7 @@ class Together:
             attention_BL,
             lengths_B1,
             max_new_tokens,
-            cache=_stacked(before, longest),
+            cache=_stacked(before, longest, max_new_tokens),
             sampling=Sampling(),
             stop_ids=self.processor.stop_ids,
             stopped=self.processor.stopper(),
@@ -273,22 +274,29 @@ def _padded(embeds_SD: Tensor, length: int) -> Tensor:
     return torch.nn.functional.pad(embeds_SD, (0, 0, 0, length - len(embeds_SD)))
 
 
-def _stacked(rows: Sequence[Sequence[KeysValues]], longest: int) -> DynamicCache:
-    """Return rows, each the stretches that it begins with, as one cache of `longest` positions, padded on the left."""
+def _stacked(rows: Sequence[Sequence[KeysValues]], longest: int, room: int) -> DynamicCache:
+    """Return rows, each the stretches that it begins with, as one cache of `longest` positions, padded on the left.
+
+    room: for so many positions that follow.
+    """
     if not longest:
         return DynamicCache()
-    layers = next(len(stretches[0]) for stretches in rows if stretches)
-    sample = next(stretches[0][0][0] for stretches in rows if stretches)
-    heads, width = sample.shape[0], sample.shape[2]
+    like = next(stretches[0] for stretches in rows if stretches)
     cache = []
-    for layer in range(layers):
-        pair = [sample.new_zeros(len(rows), heads, longest, width) for _ in range(2)]
-        for row, stretches in enumerate(rows):
-            end = longest
-            for stretch in reversed(stretches):
-                start = end - stretch[layer][0].shape[1]
-                for whole_BHPK, own_HSK in zip(pair, stretch[layer], strict=True):
-                    whole_BHPK[row, :, start:end] = own_HSK
-                end = start
-        cache.append((pair[0], pair[1]))
-    return DynamicCache(cache)
+    for layer, pair in enumerate(like):
+        whole = []
+        for kind, like_HSK in enumerate(pair):
+            heads, _, width = like_HSK.shape
+            whole_BHLK = like_HSK.new_empty(len(rows), heads, longest + room, width)
+            for row_HLK, stretches in zip(whole_BHLK, rows, strict=True):
+                end = longest
+                for stretch in reversed(stretches):
+                    own_HSK = stretch[layer][kind]
+                    start = end - own_HSK.shape[1]
+                    row_HLK[:, start:end] = own_HSK
+                    end = start
+                # what is masked must be a number all the same
+                row_HLK[:, :end] = 0
+            whole.append(whole_BHLK)
+        cache.append((whole[0], whole[1]))
+    return laid_out(cache, longest)
