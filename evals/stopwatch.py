@@ -41,7 +41,8 @@ class Stopwatch:
             encoder.register_forward_pre_hook(self._begin),
             encoder.register_forward_hook(self._encoded),
             llm.register_forward_pre_hook(self._begin),
-            llm.register_forward_hook(self._read, with_kwargs=True),
+            # models.filling ends a call early
+            llm.register_forward_hook(self._read, with_kwargs=True, always_call=True),
         ]
         if self._cuda:
             torch.cuda.reset_peak_memory_stats(self.model.device)

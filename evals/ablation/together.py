@@ -10,7 +10,6 @@ encoder width.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -23,15 +22,16 @@ from transformers.cache_utils import DynamicCache
 from anyres.plan import VisualPlan
 from evals.ablation.trie import Codes, Trie, build_trie
 from evals.answerer import NO_MEMORY
-from evals.fingerprint import tensor_bytes
 from evals.finite import Finite
 from evals.protocol import Answer, OutOfMemory, Ready
 from evals.stopwatch import Stopwatch
+from models.filling import fill
 from models.generation import Sampling, write
 from models.laid_out import laid_out
 from models.lmm import LMM
 from models.processor import Prepared, Processor
 from models.prompt.expand import TEXT
+from models.same import distinct
 
 # codes of one segment's tokens: more than a segment has
 _PER_SEGMENT = 1 << 24
@@ -73,7 +73,9 @@ class Together:
         Raises OutOfMemory when what is held is too large for the device; what was yielded before stays valid.
         """
         prepared: list[Prepared] = [item.payload for item in ready]  # type: ignore[misc]
-        tiles = _Tiles()
+        if not prepared:
+            return
+        tiles = _Tiles(prepared)
         codes = [tiles.codes(one) for one in prepared]
         for chunk in self._chunks(codes, [one.pack_first for one in prepared]):
             rows = [prepared[members[0]] for members in chunk]
@@ -151,13 +153,7 @@ class Together:
             before = [[kept[step] for step in trie.path(node.parent)] for node in nodes]
             cache = _stacked(before, start, longest)
             positions_BS = torch.arange(start, start + longest, device=inputs_BSD.device).expand(len(nodes), -1)
-            self.model.llm(
-                inputs_embeds=inputs_BSD,
-                position_ids=positions_BS,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
+            fill(self.model.llm, inputs_BSD, positions_BS, cache)
             self.counts.read += inputs_BSD.shape[0] * inputs_BSD.shape[1]
             for row, (index, node) in enumerate(zip(batch, nodes, strict=True)):
                 own = slice(start, start + node.length)
@@ -210,27 +206,24 @@ class Together:
 
 
 class _Tiles:
-    """Names of tiles by their pixels, and the codes that prompts of them have."""
+    """Numbers of tiles, the same for the same pixels, and the codes that prompts of them have."""
 
-    def __init__(self) -> None:
-        self._names: dict[int, list[str]] = {}
-        # keeps what the names are of: an id is never given to other pixels meanwhile
-        self._held: list[Tensor] = []
+    def __init__(self, prepared: Sequence[Prepared]) -> None:
+        # kept by who holds the prompts: an id is never given to other pixels meanwhile
+        shown = list({id(one.pixels_NCHW): one.pixels_NCHW for one in prepared}.values())
+        lengths = [len(pixels_NCHW) for pixels_NCHW in shown]
+        index_N = distinct(shown, [range(length) for length in lengths])[1]
+        names = list(range(sum(lengths))) if index_N is None else index_N.tolist()
+        starts = accumulate(lengths, initial=0)
+        self._names = {
+            id(pixels_NCHW): names[start : start + len(pixels_NCHW)]
+            for start, pixels_NCHW in zip(starts, shown, strict=False)
+        }
         self._segments: dict[tuple[object, ...], int] = {}
-
-    def names(self, prepared: Prepared) -> list[str]:
-        """Return a digest of each tile's pixels."""
-        pixels_NCHW = prepared.pixels_NCHW
-        if id(pixels_NCHW) not in self._names:
-            self._held.append(pixels_NCHW)
-            self._names[id(pixels_NCHW)] = [
-                hashlib.blake2b(tensor_bytes(tile_CHW), digest_size=16).hexdigest() for tile_CHW in pixels_NCHW
-            ]
-        return self._names[id(pixels_NCHW)]
 
     def codes(self, prepared: Prepared) -> Codes:
         """Return a code for each position: a word's id, or below 0 what a visual token is made of and how."""
-        names = self.names(prepared)
+        names = self._names[id(prepared.pixels_NCHW)]
         starts = accumulate((plan.num_tiles for plan in prepared.plans), initial=0)
         parts = [
             self._plan(plan, names[start : start + plan.num_tiles], prepared.pack_first)
@@ -240,7 +233,7 @@ class _Tiles:
         seen_L = np.array(prepared.prompt.visual)
         return np.where(seen_L == TEXT, np.array(prepared.prompt.ids), visual_T[seen_L]).astype(np.int64)
 
-    def _plan(self, plan: VisualPlan, names: Sequence[str], pack_first: bool) -> Codes:
+    def _plan(self, plan: VisualPlan, names: Sequence[int], pack_first: bool) -> Codes:
         starts = list(accumulate((canvas.tiles.area for canvas in plan.canvases), initial=0))
         codes = []
         for segment in plan.segments:
