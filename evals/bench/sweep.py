@@ -1,16 +1,20 @@
 """A sweep of twelve points against twelve separate runs of the same model: encoder calls, prefill positions, seconds.
 
-    python -m evals.bench.sweep [pages] [questions]
+    python -m evals.bench.sweep [pages] [questions] [--repeats N]
+    python -m evals.bench.sweep 16 --commands
 
 Four grid ranges times three caps over pages whose sizes are a natural mix (photographs, screenshots, documents), scaled
 by the pocket model's tile (56 px for 336 px). Both sides answer the same questions; every answer must be the same text.
 The separate runs are `evals.run.evaluate`, one after the other on a model that is already loaded, each with the memory
-of tiles that every run has; the sweep is `evals.ablation.runner.run_sweep`. One thread.
+of tiles that every run has; the sweep is `evals.ablation.runner.run_sweep`. One thread. --commands: both as commands
+(evals.bench.sweep_commands). With several repeats the ratios are also printed as median (least to most).
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +30,7 @@ from evals.ablation.loaded import LoadedModels
 from evals.ablation.planner import Setting
 from evals.ablation.remembered import Remembered
 from evals.ablation.runner import SweepPoint, run_sweep
+from evals.bench.sweep_commands import Commands, measure_commands
 from evals.result import Prediction, Result
 from evals.run import evaluate
 from evals.sample import Media, Sample
@@ -172,16 +177,50 @@ def measure(count: int, questions: int, source: str = "pocket") -> Figures:
     )
 
 
-def text(figures: Figures) -> str:
+def text(figures: Figures | Commands) -> str:
     """Return the figures and their ratios in words."""
-    lines = [f"{name.replace('_', ' ')}: {value:,}" for name, value in asdict(figures).items()]
-    lines += [
-        f"encoder calls: 1/{figures.naive_tiles / figures.encoded_tiles:.2f} of naive",
-        f"prefill positions: {100 * figures.read_positions / figures.naive_positions:.1f} % of naive",
-        f"wall time: {figures.separate_seconds / figures.sweep_seconds:.2f} x faster than separate runs",
-        f"CPU time: {figures.separate_cpu_seconds / figures.sweep_cpu_seconds:.2f} x less than separate runs",
+    lines = [
+        f"{name.replace('_', ' ')}: {f'{value:,.2f}' if isinstance(value, float) else f'{value:,}'}"
+        for name, value in asdict(figures).items()
     ]
+    if isinstance(figures, Figures):
+        lines += [
+            f"encoder calls: 1/{figures.naive_tiles / figures.encoded_tiles:.2f} of naive",
+            f"prefill positions: {100 * figures.read_positions / figures.naive_positions:.1f} % of naive",
+        ]
+    wall, cpu = ratios(figures)
+    lines += [f"wall time: {wall:.2f} x faster than separate runs", f"CPU time: {cpu:.2f} x less than separate runs"]
     return "\n".join(lines)
+
+
+def ratios(figures: Figures | Commands) -> tuple[float, float]:
+    """Return how many times more wall time, and CPU time, the separate runs take."""
+    return (
+        figures.separate_seconds / figures.sweep_seconds,
+        figures.separate_cpu_seconds / figures.sweep_cpu_seconds,
+    )
+
+
+def main() -> None:
+    """Measure as often as asked, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", type=int, nargs="?", default=64)
+    parser.add_argument("questions", type=int, nargs="?", default=1)
+    parser.add_argument("--commands", action="store_true")
+    parser.add_argument("--repeats", type=int, default=1)
+    arguments = parser.parse_args()
+    found = []
+    for _ in range(arguments.repeats):
+        if arguments.commands:
+            task = Remembered(Pages(count=arguments.pages, questions=arguments.questions))
+            with TemporaryDirectory() as scratch:
+                figures: Figures | Commands = measure_commands(task, Path(scratch))
+        else:
+            figures = measure(arguments.pages, arguments.questions)
+        found.append(ratios(figures))
+        print(f"{text(figures)}\nload: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n", flush=True)
+    for name, values in zip(("wall", "CPU"), zip(*found, strict=True), strict=True):
+        print(f"{name} ratio: {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
 
 
 def _separate(task: Task, model: LMM, processor: Processor, folder: Path) -> Mapping[str, Result]:
@@ -196,5 +235,4 @@ def _predictions(result: Result) -> Mapping[str, Prediction]:
 
 
 if __name__ == "__main__":
-    words = [int(word) for word in sys.argv[1:]]
-    print(text(measure(words[0] if words else 64, words[1] if len(words) > 1 else 1)))
+    main()
