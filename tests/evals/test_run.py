@@ -112,7 +112,8 @@ def test_questions_on_one_picture_share_its_tiles(tiny: Tiny, task: Folder) -> N
     questions = [Question(id=text, prompt=text, media=opened) for text in ("what is it?", "how many shapes are red?")]
     ready = [answerer.prepare(question) for question in questions]
     batch = processor.collate([item.payload for item in ready])
-    assert len(batch.pixels_NCHW) == ready[0].tiles == 5
+    # the batch holds distinct tiles, and which of them each of the picture's is
+    assert batch.tile_of_N is not None and len(batch.tile_of_N) == ready[0].tiles == 5
     assert batch.table.num_tokens == ready[0].visual_tokens
     together = [answer.text for answer in answerer.answer(ready, 4)]
     alone = []
@@ -128,8 +129,10 @@ def test_distinct_tiles_are_encoded_once(tiny: Tiny, task: Folder, tmp_path: Pat
     with cached(model) as cache:
         evaluate(task, model, processor, tmp_path / "a", blind=True, progress=False)
         computed = cache.counts.tiles_computed
+        _, asked, _ = read(tmp_path / "a" / "predictions.jsonl")
         # a one-coloured picture without padding has equal tiles, and blind shows the same pictures
-        assert computed < cache.counts.tiles_asked / 2
+        assert computed < sum(prediction.tiles for prediction in asked.values()) / 2
+        assert computed < cache.counts.tiles_asked
         evaluate(task, model, processor, tmp_path / "b", grid=GridSpec(layouts=()), progress=False)
         assert cache.counts.tiles_computed == computed
 
