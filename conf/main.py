@@ -67,7 +67,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> list[Composed]:
 
 
 def one_line(error: Exception) -> str:
-    """Return an error's words on one line: hydra and omegaconf spread theirs over several."""
+    """Return an error's words on one line, a file's name first; hydra and omegaconf spread theirs over several."""
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.partition("/")
         return f"{group}={name}: unknown {group}, expected one of {', '.join(error.options)}"
@@ -76,6 +76,9 @@ def one_line(error: Exception) -> str:
     unknown = re.match(r"Could not override '([^']*)'", str(error))
     if unknown:
         return f"{unknown[1]}: unknown key; --cfg job shows all keys"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        # without "[Errno 2]": the file comes first, as in all other messages
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
     return "; ".join(kept) if kept else type(error).__name__

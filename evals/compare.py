@@ -9,12 +9,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from evals.ablation.distributions import normal_quantile
 from evals.ablation.stats import McNemar, mcnemar, tost
 from evals.ablation.table import Comparison, compare, judged
 from evals.result import Scored
 from evals.saved import SavedRun, read_runs
+
+N = TypeVar("N", int, float)
 
 USAGE = """\
 anyres-compare: what differs between two runs of anyres-eval, or two sweeps of anyres-ablate, and what came of it.
@@ -106,6 +109,11 @@ def compare_folders(base: Path, new: Path, margin: float = 0.01) -> tuple[Compar
     """
     ours, theirs = read_runs(base), read_runs(new)
     names = [name for name in ours if name in theirs]
+    if ("" in ours) != ("" in theirs):
+        run, sweep = (base, new) if "" in ours else (new, base)
+        raise ValueError(
+            f"{run} is a run and {sweep} a sweep; compare two of a kind (runs of a sweep: {sweep}/cells/*/*)"
+        )
     if not names:
         raise ValueError(f"{base} and {new}: no setting in common, {sorted(ours)[:4]} and {sorted(theirs)[:4]}")
     return tuple(compare_runs(ours[name], theirs[name], margin, name) for name in names)
@@ -218,10 +226,10 @@ def _arguments(words: Sequence[str]) -> tuple[list[str], float, int, bool]:
     folders, margin, flips = [], 0.01, 20
     for word in words:
         if word.startswith("margin="):
-            margin = float(word.removeprefix("margin="))
+            margin = _number(word, float)
         elif word.startswith("flips="):
-            flips = int(word.removeprefix("flips="))
-        elif word.startswith("-") and word != "--json":
+            flips = _number(word, int)
+        elif (word.startswith("-") and word != "--json") or ("=" in word and not Path(word).exists()):
             raise ValueError(f"{word}: expected BASE NEW [margin=0.01] [flips=20] [--json]")
         elif word != "--json":
             folders.append(word)
@@ -230,6 +238,14 @@ def _arguments(words: Sequence[str]) -> tuple[list[str], float, int, bool]:
     if not 0 < margin < 1:
         raise ValueError(f"margin: expected a share of the best score between 0 and 1, got {margin}")
     return folders, margin, flips, "--json" in words
+
+
+def _number(word: str, kind: type[N]) -> N:
+    key, _, value = word.partition("=")
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(f"{key}: expected {kind.__name__}, got {value!r}") from None
 
 
 def _json(found: Sequence[Compared]) -> str:

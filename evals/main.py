@@ -17,6 +17,7 @@ from conf.schema import EvalConfig
 from evals.alarm import Degenerate
 from evals.doctor import examine
 from evals.engine import num_decoders, opened_engine
+from evals.judge.build import build_judge
 from evals.judge.judge import JudgeStopped
 from evals.judging import judging
 from evals.protocol import NotFinite
@@ -87,6 +88,9 @@ def _run(composed: Composed) -> int:
     out_dir = run_folder(composed, config)
     # a tracker that is not there is told now, not after the answers
     chosen = tracker(config.tracker, out_dir)
+    if config.judge is not None and config.steps == "all":
+        # and so is a judge's setting that is missing
+        build_judge(config.judge)
     rank = Rank.from_environment(os.environ)
     if LAUNCH in os.environ:
         follow_parent()

@@ -76,6 +76,7 @@ def run(points: Sequence[Planned], composed: Composed) -> str:
 
     config, start = points[0].config, time.perf_counter()
     folder = sweep_folder(composed, config)
+    _own_cells(points, folder)
     # a tracker that is not there is told now, not after the answers
     chosen, models = tracker(config.tracker, folder), open_models(config)
     expected = _announced(points)
@@ -101,6 +102,20 @@ def run(points: Sequence[Planned], composed: Composed) -> str:
     subtitle = f"{points[0].setting.spec.name} on {points[0].task.name}"
     report = write_report(folder, config.ablation.title, subtitle, [output], record)
     return f"\n{config.ablation.title}\n\n{sweep_text(output.rows)}\n\n{report}"
+
+
+def _cell(index: int, point: Planned) -> str:
+    return f"{index:02d}-{point.cell.folder}"
+
+
+def _own_cells(points: Sequence[Planned], folder: Path) -> None:
+    """Raise ValueError where `folder` holds settings that this sweep does not have: its tables would mix two sweeps."""
+    kept = {path.name for path in folder.glob("cells/*") if path.is_dir()}
+    others = sorted(kept - {_cell(index, point) for index, point in enumerate(points)})
+    if others:
+        raise ValueError(
+            f"{folder}: holds another sweep (cells/{others[0]} is no setting of this one); use another out="
+        )
 
 
 def _announced(points: Sequence[Planned]) -> tuple[CellPrice, ...]:
@@ -168,7 +183,7 @@ def answer(
     sweep = [
         SweepPoint(
             setting=point.setting,
-            folder=f"{index:02d}-{point.cell.folder}",
+            folder=_cell(index, point),
             tasks=(point.task,),
             blind=config.blind is True or (config.blind == "once" and first[id(point.task)] == index),
         )
@@ -206,7 +221,7 @@ def _timed(
             point.task,
             choose(point.task, point.config.limit),
             point.config.timed,
-            folder / "cells" / f"{index:02d}-{point.cell.folder}",
+            folder / "cells" / _cell(index, point),
         )
     yield from (replace(found, times=times[index]) for index, found in enumerate(measured))
 
@@ -229,6 +244,8 @@ def _named(word: str, sizes: "Sizes") -> SizedSample:
     size = parse_size(word)
     if size is not None:
         return SizedSample(id=word, media=(SizedMedium(key=word, size=size),))
+    if Path(word).is_dir():
+        raise ValueError(f"{word}: is a folder; name the files in it, or sizes like 640x480")
     sized = sizes.sample(Sample(id=word, media=(Media.file(Path(word)),), question="?", answers=("?",)))
     if sized is None:
         raise ValueError(f"{word}: not a size like 640x480 (WIDTHxHEIGHT), and no image or clip that can be read")

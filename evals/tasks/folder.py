@@ -40,8 +40,9 @@ class Folder(Task):
         return f"{self.choice_form} {self.open_form} {CHOICE} {EXACT}"
 
     def samples(self) -> Sequence[Sample]:
-        """Return one sample a line; a line that cannot be understood, or an id that comes twice, is a ValueError.
+        """Return one sample a line.
 
+        A line that cannot be understood, an id that comes twice, and a file without questions are ValueErrors.
         Without "id" it is a digest of the media's names and the question: the order of lines may change.
         """
         samples: dict[str, Sample] = {}
@@ -55,6 +56,8 @@ class Folder(Task):
             except ValueError as error:
                 raise ValueError(f"{self.file}:{number}: {error}") from None
             samples[sample.id] = sample
+        if not samples:
+            raise ValueError(f"{self.file}: no questions; expected a JSON object a line")
         return list(samples.values())
 
     def prompt(self, sample: Sample) -> str:

@@ -29,6 +29,9 @@ class PocketImage(Task):
     max_new_tokens: int = ANSWER_TOKENS
     name: str = "pocket-image"
 
+    def __post_init__(self) -> None:
+        _at_least_one(self.count)
+
     @property
     def version(self) -> str:
         """Return prompt form and comparison."""
@@ -70,6 +73,9 @@ class PocketVideo(Task):
     max_new_tokens: int = ANSWER_TOKENS
     name: str = "pocket-video"
 
+    def __post_init__(self) -> None:
+        _at_least_one(self.count)
+
     @property
     def version(self) -> str:
         """Return prompt form and comparison."""
@@ -105,6 +111,11 @@ class PocketVideo(Task):
     def score(self, sample: Sample, parsed: Parsed) -> float:
         """Return 1 when the text is the answer, else 0."""
         return score_sample(sample, parsed)
+
+
+def _at_least_one(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"task.count: expected at least 1, got {count}")
 
 
 def _image(task: str, item: ImageSample) -> Sample:

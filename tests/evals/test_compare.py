@@ -92,11 +92,15 @@ def test_the_command(two: tuple[Path, Path], tmp_path: Path, capsys: pytest.Capt
     assert "grid: 1x1 -> 2x2" in told and "+50.00 points" in told and "won: 11 more" in told
     assert main([*map(str, two), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)[0]["won"]) == 12
+    write_run(tmp_path / "sweep" / "cells" / "00-1x1" / "t", {0: 1.0}, {})
     for words, said in (
         ([str(two[0])], "expected two folders, got 1"),
+        ([*map(str, two), "margin=x"], "margin: expected float, got 'x'"),
+        ([*map(str, two), "flops=3"], "flops=3: expected BASE NEW"),
         ([str(two[0]), str(tmp_path / "none")], "neither a run"),
         ([*map(str, two), "margin=0"], "margin"),
         ([*map(str, two), "--xml"], "--xml"),
+        ([str(two[0]), str(tmp_path / "sweep")], "sweep a sweep; compare two of a kind"),
     ):
         assert main(words) == 2
         assert said in capsys.readouterr().err

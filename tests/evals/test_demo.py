@@ -143,6 +143,13 @@ def test_pricing_needs_no_torch() -> None:
     assert "3x3" in done.stdout
 
 
+def test_another_sweep_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "sweep" / "cells" / "00-none").mkdir(parents=True)
+    words = ["ablation=wiring", "model=pocket", "task.count=2", "task.kinds=[position]", f"out={tmp_path / 'sweep'}"]
+    assert ablate(words) == 2
+    assert "holds another sweep (cells/00-none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -152,6 +159,7 @@ def test_pricing_needs_no_torch() -> None:
         (["plan_only=true", "model=no-such-preset"], "no-such-preset"),
         (["plan_only=true", "model=llava-next-7b", "nothing.jpg"], "nothing.jpg"),
         (["ablation.axes=[]", "plan_only=true", "model=llava-next-7b"], "at least one axis"),
+        (["plan_only=true", "model=llava-next-7b", "."], "is a folder"),
         (["wiring=upside_down"], "wiring: expected"),
     ],
 )

@@ -28,6 +28,7 @@ def words(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list
     Image.new("RGB", (90, 60), "red").save("a.png")
     records = [{"media": "a.png", "question": f"what is in line {n}?", "answer": "cat"} for n in (1, 2)]
     Path("mine.jsonl").write_text("\n".join(map(json.dumps, records)))
+    Path("empty.jsonl").write_text("\n")
     return ["task=folder", "task.file=mine.jsonl", f"model={folder}", "device=cpu"]
 
 
@@ -73,7 +74,9 @@ def test_failed_samples_end_with_status_1(words: list[str], tmp_path: Path, caps
         (["grid.layout=1"], "grid.layout"),
         (["photo.jpg"], "photo.jpg: expected key=value"),
         (["blind=true"], "no other to show"),
-        (["task.file=missing.jsonl"], "missing.jsonl"),
+        (["task.file=missing.jsonl"], "missing.jsonl: No such file or directory"),
+        (["task.file=empty.jsonl"], "empty.jsonl: no questions"),
+        (["judge=endpoint"], "judge: needs judge.url=... and judge.model=..."),
         (["model=nowhere"], "nowhere"),
         (["steps=score", "out=empty"], "empty"),
     ],

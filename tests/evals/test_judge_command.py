@@ -87,7 +87,7 @@ def test_what_is_missing_or_does_not_fit_is_told_in_a_line(
 ) -> None:
     for more, message in [
         (["engine.model=???"], "engine: needs engine.model=..."),
-        (["choices=total"], "an endpoint plans its own pictures"),
+        (["choices=total"], "an endpoint prepares its own pictures"),
         (["judge=endpoint"], "judge: needs judge.url=... and judge.model=..."),
         (["judge=recorded", "judge.file=no-such.jsonl"], "no-such.jsonl"),
         (judge(server, "judge.form=critic"), "judge.form: got 'critic'"),
