@@ -85,7 +85,7 @@ class Compared:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compare two folders; return 0, or 2 with one line on standard error for anything that its user can put right."""
+    """Compare two folders; return 0, 1 when a run could not be compared, 2 with one line for a user's mistake."""
     words = list(sys.argv[1:] if argv is None else argv)
     if "--help" in words or "-h" in words:
         print(USAGE)
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"anyres-compare: {error}", file=sys.stderr)
         return 2
-    return 0
+    return 1 if any(one.comparable for one in found) else 0
 
 
 def compare_folders(base: Path, new: Path, margin: float = 0.01) -> tuple[Compared, ...]:
