@@ -250,7 +250,7 @@ class AblateConfig:
     None: as the model was trained. rope_type: of rope_factor, None for the checkpoint's own. second_end: what closes
     fast frames where a model has one end vector. blind: ask with other media too, at every setting or once a task.
     text_tokens: positions of text assumed when only planning. tflops: what the device sustains, for an estimate of
-    time. tracker: where results are also sent.
+    time; "measure" for what its matrix products reach now. tracker: where results are also sent.
     """
 
     ablation: Ablation
@@ -273,7 +273,7 @@ class AblateConfig:
     cache_disk_mib: int | None
     batch: Batching
     control: Control = NO_CONTROL
-    tflops: float | None = None
+    tflops: float | Literal["measure"] | None = None
     times: bool | Literal["released"] | None = None
     rope_type: RopeType | None = None
     second_end: Literal["none", "first"] = "none"

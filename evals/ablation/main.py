@@ -26,6 +26,8 @@ from evals.tasks.build import task_words
 from evals.trackers import log_all, of_result, tracker
 
 if TYPE_CHECKING:
+    import torch
+
     from evals.ablation.loaded import LoadedModels
     from evals.ablation.output import SweepOutput
     from evals.ablation.runner import SweepRun
@@ -126,20 +128,39 @@ def _announced(points: Sequence[Planned]) -> tuple[CellPrice, ...]:
         # the run reports it as each sample's status
         print(f"no price: {error}", file=sys.stderr)
         return ()
-    print(f"{reuse_text(prices, points[0].config.tflops)}\n", flush=True)
+    print(f"{reuse_text(prices, _tflops(points[0].config))}\n", flush=True)
     return prices
+
+
+def _tflops(config: AblateConfig) -> float | None:
+    """Return what the device sustains: as given, or measured now where that is asked for."""
+    if config.tflops != "measure":
+        return config.tflops
+    import torch
+
+    from evals.ablation.rate import measured_tflops
+
+    device, dtype = _device_and_dtype(config)
+    return measured_tflops(torch.device(device), dtype or (torch.float32 if device == "cpu" else torch.bfloat16))
+
+
+def _device_and_dtype(config: AblateConfig) -> "tuple[str, torch.dtype | None]":
+    """Return where a sweep's models are, and their dtype where it is given."""
+    import torch
+
+    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return device, None if config.dtype is None else dtypes[config.dtype]
 
 
 def open_models(config: AblateConfig) -> "LoadedModels":
     """Return what will hold the models of a sweep, on its device."""
-    import torch
-
     from evals.ablation.loaded import LoadedModels
 
-    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    device, dtype = _device_and_dtype(config)
     return LoadedModels(
-        device=config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu",
-        dtype=None if config.dtype is None else dtypes[config.dtype],
+        device=device,
+        dtype=dtype,
         reader=config.reader,
         cache_mib=config.cache_mib,
         cache_folder=None if config.cache_folder is None else Path(config.cache_folder),
@@ -233,7 +254,7 @@ def _sweep(composed: Composed, arguments: Arguments) -> int:
         raise ValueError(f"{arguments.bare[0]}: sizes and files are priced by plan_only=true; else key=value")
     points = plan_cells(config.ablation, composed.words)
     if config.plan_only:
-        print(_prices_text(price(points, arguments.bare), as_json="--json" in arguments.flags, tflops=config.tflops))
+        print(_prices_text(price(points, arguments.bare), as_json="--json" in arguments.flags, tflops=_tflops(config)))
     else:
         print(run(points, composed))
     return 0
