@@ -152,9 +152,11 @@ def test_a_signal_is_told_as_a_shell_does(place: Path) -> None:
 @pytest.mark.parametrize("launcher", ["Joblib(jobs=2)", "Submitit(cluster='local', timeout_min=1)"])
 def test_ctrl_c_interrupts_what_runs_and_starts_nothing_more(launcher: str, place: Path) -> None:
     code = (
-        "import sys, pathlib\n"
+        "import signal, sys, pathlib\n"
         "from conf.job import Job\n"
         "from conf.launchers import Joblib, Submitit\n"
+        # a shell starts what it puts in the background with the signal ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "here = pathlib.Path.cwd()\n"
         "names = '12345'[:COUNT]\n"
         "jobs = [Job(name=n, module='toy_job', words=(n, 'wait'), out=here / 'logs' / n, cwd=here) for n in names]\n"
