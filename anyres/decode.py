@@ -25,6 +25,8 @@ from anyres.errors import MediaError
 from anyres.geometry import HW
 from anyres.limits import LIMITS, MediaLimits
 from anyres.local import open_local
+from anyres.png_chunks import SIGNATURE, check_chunks
+from anyres.tiff_strips import check_strips
 
 Source = str | Path | bytes | Image.Image | NDArray[Any]
 
@@ -41,7 +43,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 # what PIL gives to a format that is asked whether a file is its own
 _PREFIX_BYTES = 16
@@ -69,6 +70,7 @@ def open_image(source: Source, limits: MediaLimits = LIMITS) -> Image.Image:
     with opened(source, name, limits) as image:
         with _reading(name):
             _check_scans(image, name, limits)
+            _check_sums(image, name)
             image.load()
             turn = _TURNS.get(orientation(image))
             if turn is None:
@@ -185,6 +187,14 @@ def _check_scans(image: Image.Image, name: str, limits: MediaLimits) -> None:
         raise MediaError(name, "limit", found, f"allowed are {_SCANS} scans of as many pixels as the limit")
 
 
+def _check_sums(image: Image.Image, name: str) -> None:
+    """Refuse an image whose pixels do not fit the checksums that its file has, where PIL does not compare them."""
+    if image.format == "PNG" and image.fp is not None:
+        check_chunks(image.fp, name)
+    elif isinstance(image, TiffImageFile):
+        check_strips(image, name)
+
+
 def orientation(image: Image.Image) -> int:
     """Return how an image is to be turned, by its EXIF tag: 1 (as it is) to 8, or 1 where it says nothing readable."""
     try:
@@ -210,7 +220,7 @@ def _png_metadata_first(image: Image.Image) -> bool:
         return True
     start, pixels_seen = stream.tell(), False
     stream.seek(0)
-    if stream.read(8) != _PNG_SIGNATURE:
+    if stream.read(8) != SIGNATURE:
         stream.seek(start)
         return False
     while len(header := stream.read(8)) == 8:

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from anyres.decode import open_image
 from anyres.geometry import HW
 from anyres.limits import LIMITS, MediaLimits
+from anyres.png_chunks import check_chunks
 from video.clip import ClipMeta, VideoClip
 from video.errors import MediaError
 from video.gif import gif_frames
@@ -51,6 +52,8 @@ class PictureReader:
                 raise MediaError(path, "limit", found)
             if image.format == "GIF":
                 _check_gif(path)
+            if image.format == "PNG":
+                _check_png(path)
             count = int(getattr(image, "n_frames", 1))
             if count < 2:
                 raise MediaError(path, "no_video", "a still picture", "open it as an image")
@@ -93,6 +96,11 @@ def _check_gif(path: Path) -> None:
     frames, whole = gif_frames(path)
     if not whole:
         raise MediaError(path, "truncated", f"cut off after {frames} frames: the end mark is missing")
+
+
+def _check_png(path: Path) -> None:
+    with path.open("rb") as file:
+        check_chunks(file, str(path))
 
 
 def _delay_ms(image: Image.Image) -> float:
