@@ -13,13 +13,13 @@ def missing_bytes(path: Path) -> int:
     with path.open("rb") as file:
         if _element_id(file) != EBML_HEADER:
             return 0
-        header = _element_size(file)
+        header = element_size(file)
         if header is None:
             return 0
         file.seek(header, 1)
         if _element_id(file) != SEGMENT:
             return 0
-        segment = _element_size(file)
+        segment = element_size(file)
         return 0 if segment is None else max(0, file.tell() + segment - size)
 
 
@@ -27,7 +27,7 @@ def _element_id(file: BinaryIO) -> int:
     return int.from_bytes(file.read(4), "big")
 
 
-def _element_size(file: BinaryIO) -> int | None:
+def element_size(file: BinaryIO) -> int | None:
     """Return a length of 1 to 8 bytes whose leading zero bits tell how many; None for the reserved "unknown"."""
     first = file.read(1)
     if not first or first[0] == 0:

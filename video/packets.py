@@ -37,7 +37,8 @@ class PacketIndex:
     first packet is such a point. header_frames: what the header promises, 0 if nothing. num_streams: video streams
     without cover pictures. size: of the first frame, turned upright by `quarter_turns` (counter-clockwise).
     pixel_aspect: width of a pixel by its height; frames are returned as they are stored. flags: see VideoClip.
-    has_duration: the header tells one.
+    has_duration: the header tells one. damaged: frames that do not fit a checksum of the file, and those that may refer
+    to one; never decoded.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class PacketIndex:
     pixel_aspect: Fraction
     flags: tuple[Flag, ...]
     has_duration: bool
+    damaged: frozenset[int] = frozenset()
 
     @property
     def meta(self) -> ClipMeta:
@@ -181,7 +183,7 @@ def _build(
     stored = HW(first.height, first.width)
     duration = _duration(shown, identified)
     flags: dict[Flag, bool] = {
-        "corrupt": start > 0 or bool(packets.corrupt_P.any()),
+        "corrupt": start > 0 or bool((packets.corrupt_P | packets.wrong_P).any()),
         "count": missing is not None or stream.frames not in (0, len(packets)),
         "time": not identified or _wrong_duration(container, stream, times_F, duration),
     }
@@ -207,7 +209,32 @@ def _build(
         pixel_aspect=stream.sample_aspect_ratio or Fraction(1),
         flags=tuple(flag for flag, raised in flags.items() if raised),
         has_duration=container.duration is not None,
+        damaged=_damaged(decodable, shown_P, identified),
     )
+
+
+def _damaged(packets: Packets, shown_P: ndarray, identified: bool) -> frozenset[int]:
+    """Return the frames that wrong packets make, and all others that may refer to one of them, in order of decoding.
+
+    Those end at the next starting point, but for frames that follow it and are shown before it.
+    """
+    if not packets.wrong_P.any():
+        return frozenset()
+    if not identified:
+        # nothing tells which frame is whose
+        return frozenset(range(int(shown_P.sum())))
+    spoilt_P = packets.wrong_P.copy()
+    spoilt = before = False
+    key_pts = NO_TIME
+    for packet, (wrong, key, pts) in enumerate(
+        zip(packets.wrong_P.tolist(), packets.key_P.tolist(), packets.pts_P.tolist(), strict=True)
+    ):
+        if key:
+            before, spoilt, key_pts = spoilt, False, pts
+        spoilt = spoilt or wrong
+        spoilt_P[packet] = spoilt or (before and pts < key_pts)
+    order = np.argsort(packets.pts_P[shown_P], kind="stable")
+    return frozenset(np.flatnonzero(spoilt_P[shown_P][order]).tolist())
 
 
 def _closed(packets: Packets) -> bool:

@@ -6,7 +6,7 @@ Legend: U distinct frames wanted, F frames, H W pixels, C channels.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import av
@@ -111,15 +111,29 @@ def _decode(
     index: PacketIndex, unique: Sequence[int], keep: Callable[[int, VideoFrame], None], workers: int | None = None
 ) -> tuple[Flag, ...]:
     """Hand every frame wanted to `keep`; those that seeking misses are decoded from the start of the file."""
+    _check_sums(index, unique)
     wanted = _Wanted(index, sorted(decode_groups(index, unique, keep, workers)), keep)
     if wanted.left and seekable(index):
         _by_seeking(wanted)
     if wanted.left:
         _from_start(wanted)
     if wanted.left:
-        times = ", ".join(f"{frame} ({index.time_s(frame):.2f} s)" for frame in sorted(wanted.left)[:3])
-        raise MediaError(index.path, "damaged", f"{len(wanted.left)} of the frames asked for do not decode: {times}")
+        detail = f"{len(wanted.left)} of the frames asked for do not decode: {_times(index, wanted.left)}"
+        raise MediaError(index.path, "damaged", detail)
     return ("corrupt",) if wanted.corrupt else ()
+
+
+def _check_sums(index: PacketIndex, unique: Sequence[int]) -> None:
+    """Raise MediaError where frames do not fit the file's checksums: decoders show them all the same."""
+    damaged = index.damaged.intersection(unique)
+    if damaged:
+        found = f"{len(damaged)} of the frames asked for, or frames that they refer to, do not fit"
+        raise MediaError(index.path, "damaged", f"{found} the checksums in the file: {_times(index, damaged)}")
+
+
+def _times(index: PacketIndex, frames: Collection[int]) -> str:
+    """Return the first few frames with their times, in words."""
+    return ", ".join(f"{frame} ({index.time_s(frame):.2f} s)" for frame in sorted(frames)[:3])
 
 
 def _by_seeking(wanted: _Wanted) -> None:

@@ -17,6 +17,7 @@ from numpy import ndarray
 from video.container import packets_of
 from video.errors import MediaError
 from video.mp4 import composition_offsets
+from video.packet_sums import wrong_packets
 
 # stands for a time that a packet does not have
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -32,8 +33,9 @@ COMPARED = 16
 class Packets:
     """Presentation time (or NO_TIME) and duration (0: not told) in the stream's time base, and marks, of each packet.
 
-    key_P: decoding can start there. shown_P: no edit hides it. corrupt_P: it was not read whole. Durations may be told
-    of the packets from the last keyframe on alone, where every packet has a time.
+    key_P: decoding can start there. shown_P: no edit hides it. corrupt_P: it was not read whole. wrong_P: it does not
+    fit a checksum (video.packet_sums). Durations may be told of the packets from the last keyframe on alone, where
+    every packet has a time.
     """
 
     pts_P: ndarray
@@ -41,6 +43,7 @@ class Packets:
     key_P: ndarray
     shown_P: ndarray
     corrupt_P: ndarray
+    wrong_P: ndarray
 
     def __len__(self) -> int:
         return len(self.pts_P)
@@ -52,6 +55,7 @@ class Packets:
             key_P=self.key_P[rows],
             shown_P=self.shown_P[rows],
             corrupt_P=self.corrupt_P[rows],
+            wrong_P=self.wrong_P[rows],
         )
 
 
@@ -68,26 +72,28 @@ class Table:
 
 def by_reading(path: Path, container: InputContainer, stream: VideoStream) -> tuple[Packets, VideoFrame]:
     """Return all packets by reading them, and the first frame that decodes; MediaError without any."""
-    rows: list[tuple[int, int, bool, bool, bool]] = []
+    rows: list[tuple[int, int, bool, bool, bool, bool]] = []
     first: VideoFrame | None = None
     started = False
+    is_wrong = wrong_packets(path, container, stream)
     for packet in packets_of(container, stream):
         started = started or packet.is_keyframe
         if packet.size:
-            rows.append(_row(packet))
+            rows.append((*_row(packet), is_wrong(packet)))
         if started and first is None:
             first = next(iter(packet.decode()), None)
     if not rows:
         raise MediaError(path, "no_frames", "its video stream holds no frame")
     if first is None:
         raise MediaError(path, "damaged", f"none of its {len(rows)} frames decodes")
-    pts, durations, keys, shown, corrupt = zip(*rows, strict=True)
+    pts, durations, keys, shown, corrupt, wrong = zip(*rows, strict=True)
     packets = Packets(
         pts_P=np.array(pts, np.int64),
         duration_P=np.array(durations, np.int64),
         key_P=np.array(keys, bool),
         shown_P=np.array(shown, bool),
         corrupt_P=np.array(corrupt, bool),
+        wrong_P=np.array(wrong, bool),
     )
     return packets, first
 
@@ -150,8 +156,9 @@ def confirmed(container: InputContainer, stream: VideoStream, table: Table) -> t
     duration_P = np.zeros(len(pts_P), np.int64)
     duration_P[start:] = [packet.duration or 0 for packet in tail]
     every_P = np.ones(len(pts_P), bool)
-    found = Packets(pts_P=pts_P, duration_P=duration_P, key_P=table.key_P, shown_P=every_P, corrupt_P=~every_P)
-    return found, first
+    # an MP4 has no checksums
+    marks = {"key_P": table.key_P, "shown_P": every_P, "corrupt_P": ~every_P, "wrong_P": ~every_P}
+    return Packets(pts_P=pts_P, duration_P=duration_P, **marks), first
 
 
 def _decoded_alone(packet: Packet, stream: VideoStream) -> VideoFrame | None:
