@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from anyres.compiled import COMPILED
 from anyres.decode import image_size, open_image
 from anyres.errors import MediaError
 from anyres.geometry import HW
 from anyres.picture import PixelMode, Resample, check_mode, check_resample
 from anyres.plan import Canvas, VisualPlan
 from anyres.resize import Frame, resize_exact, resize_fast
+from kernels.pixels.op import normalise as compiled_normalise
 
 __all__ = ["Frame", "MediaError", "image_size", "mean_colour", "normalise", "open_image", "render", "render_uint8"]
 
@@ -118,14 +120,11 @@ def normalise(
         out_NCHW = torch.empty(tiles_NCHW.shape, dtype=dtype)
     elif out_NCHW.shape != tiles_NCHW.shape or out_NCHW.dtype != dtype:
         raise ValueError(f"out: expected {dtype} {list(tiles_NCHW.shape)}, got {out_NCHW.dtype} {list(out_NCHW.shape)}")
-    scratch_HW = torch.empty(tiles_NCHW.shape[2:])
-    # one plane at a time stays in the cache
-    for tile_CHW, out_CHW in zip(tiles_NCHW, out_NCHW, strict=True):
-        for channel in range(3):
-            plane_HW = out_CHW[channel] if dtype == torch.float32 else scratch_HW
-            plane_HW.copy_(tile_CHW[channel]).div_(255).sub_(mean[channel]).div_(std[channel])
-            if dtype != torch.float32:
-                out_CHW[channel].copy_(plane_HW)
+    if dtype == torch.float32 and tiles_NCHW.is_contiguous() and out_NCHW.is_contiguous() and COMPILED.ready():
+        compiled_normalise(tiles_NCHW, mean, std, out_NCHW, torch.get_num_threads())
+        return out_NCHW
+    with COMPILED.waiting():
+        _normalise_planes(tiles_NCHW, mean, std, out_NCHW)
     return out_NCHW
 
 
@@ -133,6 +132,18 @@ def mean_colour(mean: RGB) -> Colour:
     """Return the 8-bit colour of an encoder's mean, truncated: (122, 116, 104) for CLIP, (127, 127, 127) for SigLIP."""
     red, green, blue = (int(value * 255) for value in mean)
     return red, green, blue
+
+
+def _normalise_planes(tiles_NCHW: Tensor, mean: RGB, std: RGB, out_NCHW: Tensor) -> None:
+    full = out_NCHW.dtype == torch.float32
+    scratch_HW = torch.empty(tiles_NCHW.shape[2:])
+    # one plane at a time stays in the cache
+    for tile_CHW, out_CHW in zip(tiles_NCHW, out_NCHW, strict=True):
+        for channel in range(3):
+            plane_HW = out_CHW[channel] if full else scratch_HW
+            plane_HW.copy_(tile_CHW[channel]).div_(255).sub_(mean[channel]).div_(std[channel])
+            if not full:
+                out_CHW[channel].copy_(plane_HW)
 
 
 def _resize(

@@ -4,12 +4,16 @@ PIL resizes in two passes, along rows and along columns, each rounded to 8 bits.
 first pass depends on that row alone: rows can be resized in strips, which stay in the cache and may go to several
 threads, and the result is bit for bit that of one call.
 
+PIL's bicubic pixels come from compiled loops where numba is installed, once a process has resized so much that loading
+them pays (anyres/compiled.py); from PIL until then.
+
 Legend: H W pixels of a frame, h w of a result, 3 colours, C 3 or 4 bytes of a pixel.
 """
 
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -17,9 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anyres.borrowed import borrowed
+from anyres.compiled import COMPILED
 from anyres.geometry import HW
 from anyres.passes import BICUBIC, columns_first
 from anyres.picture import Resample
+from kernels.pixels.op import Rows, resize
 
 Frame = Image.Image | NDArray[np.uint8]
 _FILTERS = {"bicubic": BICUBIC, "bilinear": Image.Resampling.BILINEAR, "area": Image.Resampling.BOX}
@@ -38,10 +44,14 @@ def resize_exact(
     resized at a time.
     """
     source = _size(frame)
-    large = source.area >= STRIPS_FROM and (threads > 1 or not isinstance(frame, Image.Image))
     # the order of passes is known of the bicubic one
-    by_rows = large and resample == "bicubic" and all(columns_first(source, size) is False for size in sizes)
-    views = _by_strips(frame, sizes, threads) if by_rows else _whole(frame, sizes, threads, resample)
+    late = [columns_first(source, size) for size in sizes] if resample == "bicubic" else [None]
+    if None not in late and COMPILED.ready():
+        return resize(_rows(frame), source, sizes, late, threads)
+    large = source.area >= STRIPS_FROM and (threads > 1 or not isinstance(frame, Image.Image))
+    by_rows = large and late == [False] * len(sizes)
+    with COMPILED.waiting() if resample == "bicubic" else nullcontext():
+        views = _by_strips(frame, sizes, threads) if by_rows else _whole(frame, sizes, threads, resample)
     return [_planes(view) for view in views]
 
 
@@ -100,6 +110,21 @@ def _strip(frame: Frame, top: int, bottom: int) -> Image.Image:
     if isinstance(frame, Image.Image):
         return frame.crop((0, top, frame.width, bottom))
     return Image.fromarray(frame[top:bottom])
+
+
+def _rows(frame: Frame) -> Rows:
+    """Return what gives a frame's rows [top, bottom): uint8 [bottom - top, W, C]."""
+    pixels_HWC = borrowed(frame) if isinstance(frame, Image.Image) else frame
+    if pixels_HWC is not None:
+        return lambda top, bottom: pixels_HWC[top:bottom]
+
+    def strip(top: int, bottom: int) -> NDArray[np.uint8]:
+        # PIL keeps a large image in several pieces; a strip of it is one
+        piece = _strip(frame, top, bottom)
+        piece_RWC = borrowed(piece)
+        return np.asarray(piece) if piece_RWC is None else piece_RWC
+
+    return strip
 
 
 def _fast(pixels_1CHW: torch.Tensor, size: HW) -> torch.Tensor:

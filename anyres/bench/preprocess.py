@@ -28,6 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 from anyres.bench.preprocess_peers import floor, official, transformers_pil, transformers_torchvision
+from anyres.compiled import COMPILED
 from anyres.geometry import HW
 from anyres.grid import GridSpec, TileSpec
 from anyres.pixels import RGB, normalise
@@ -130,6 +131,8 @@ def run(case: Case, rounds: int, threads: int, clock: str = "wall") -> list[Timi
     import transformers
 
     torch.set_num_threads(threads)
+    # as after the first pictures of a long run
+    COMPILED.load()
     with tempfile.TemporaryDirectory() as folder:
         calls = implementations(case, picture(case, Path(folder)))
         off = dict(check(case, calls))

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from anyres.bench.preprocess import Case, picture
+from anyres.compiled import COMPILED
 from anyres.pixels import normalise
 from anyres.workers import TileWorkers
 from kernels.bench.clock import measure
@@ -15,6 +16,7 @@ from kernels.bench.clock import measure
 def turns(case: Case, mode: str, workers: int, files: int, rounds: int) -> dict[str, list[float]]:
     """Return the seconds of some files in this process ("one process") and by `workers` of them ("workers")."""
     torch.set_num_threads(1)
+    COMPILED.load()
     preset, maker = case.preset, case.preset.maker(mode)
     with tempfile.TemporaryDirectory() as folder, TileWorkers(maker, workers) as pool:
         paths = [picture(case, Path(folder))] * files
@@ -44,6 +46,7 @@ def most(case: Case, mode: str, workers: int, files: int, rounds: int) -> list[f
     That is `workers` times the processor seconds of one process over those of all processes together.
     """
     torch.set_num_threads(1)
+    COMPILED.load()
     preset, maker, found = case.preset, case.preset.maker(mode), []
     with tempfile.TemporaryDirectory() as folder, TileWorkers(maker, workers) as pool:
         paths = [picture(case, Path(folder))] * files

@@ -1,0 +1,207 @@
+"""Resize one picture to several sizes by PIL's bicubic, and normalise tiles, in compiled loops.
+
+Needs numba, an optional dependency, and takes a moment to load; PIL and torch give the same bits without it. That they
+do is not assumed: the loops are held against the installed PIL and torch on a few pictures before they are used.
+
+Legend: H W pixels of a picture, h w of a result, C 3 or 4 bytes of a pixel; N tiles.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache, partial
+from types import ModuleType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from kernels.pixels.weights import taps
+
+# rows [top, bottom) of a picture: uint8 [bottom - top, W, C]
+Rows = Callable[[int, int], NDArray[np.uint8]]
+Size = tuple[int, int]
+
+# rows of a strip, of which all columns stay in the cache; bytes of a line that are summed at a time
+_STRIP_ROWS = 64
+_SUMMED_BYTES = 4096
+# enlarged, shrunk, one side each, thin
+_PROBES = (((9, 7), (23, 31)), ((61, 83), (13, 20)), ((70, 33), (20, 50)), ((3, 200), (3, 41)), ((150, 2), (100, 2)))
+
+# means and spreads of the released encoders
+_COLOURS = (
+    ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+)
+
+
+@cache
+def loops() -> ModuleType | None:
+    """Return the compiled loops; None without numba, or where their numbers are not those of PIL and torch."""
+    try:
+        # takes half a second, and more where it has to compile
+        import kernels.pixels.loops as found
+    except (ImportError, OSError):
+        return None
+    return found if _normalises(found) and all(_resizes(found, *probe) for probe in _PROBES) else None
+
+
+def resize(
+    rows: Rows, source: Size, targets: Sequence[Size], columns_first: Sequence[bool], threads: int = 1
+) -> list[NDArray[np.uint8]]:
+    """Return uint8 planes [3, h, w] of a picture of `source` (H, W) for each of `targets` (h, w), as PIL resizes it.
+
+    rows: gives some rows of the picture; of C = 4 bytes the last is not read. columns_first: for each target, whether
+    PIL resizes along columns before rows. Call `loops` first; raises RuntimeError where it gives None.
+    """
+    found = _loaded()
+    with _each(threads) as each:
+        return _resized(found, rows, source, targets, columns_first, threads, each)
+
+
+def normalise(
+    tiles_NCHW: Tensor, mean: Sequence[float], std: Sequence[float], out_NCHW: Tensor, threads: int = 1
+) -> None:
+    """Write (v / 255 - mean) / std of uint8 tiles [N, 3, H, W] to float32 `out_NCHW`, both contiguous, on a CPU.
+
+    Call `loops` first; raises RuntimeError where it gives None.
+    """
+    found = _loaded()
+    shares = max(1, min(threads, len(tiles_NCHW)))
+    each_N = [slice(len(tiles_NCHW) * k // shares, len(tiles_NCHW) * (k + 1) // shares) for k in range(shares)]
+    with _each(shares) as each:
+        list(each(lambda some: _normalised(found, tiles_NCHW[some], mean, std, out_NCHW[some]), each_N))
+
+
+@contextmanager
+def _each(threads: int) -> Iterator[Callable[..., Iterator]]:
+    """Yield `map`, over so many threads."""
+    if threads == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool.map
+
+
+def _loaded() -> ModuleType:
+    found = loops()
+    if found is None:
+        raise RuntimeError("numba is not installed, or its loops give other numbers than PIL or torch")
+    return found
+
+
+def _normalised(
+    found: ModuleType, tiles_NCHW: Tensor, mean: Sequence[float], std: Sequence[float], out_NCHW: Tensor
+) -> None:
+    found.normalise(
+        tiles_NCHW.flatten(2).numpy(),
+        np.asarray(mean, dtype=np.float32),
+        np.asarray(std, dtype=np.float32),
+        out_NCHW.flatten(2).numpy(),
+    )
+
+
+def _resized(
+    found: ModuleType,
+    rows: Rows,
+    source: Size,
+    targets: Sequence[Size],
+    columns_first: Sequence[bool],
+    threads: int,
+    each: Callable[..., Iterator],
+) -> list[NDArray[np.uint8]]:
+    height, width = source
+    # a picture that begins with its rows goes through the first pass together with the others that do
+    by_rows = [not late and w != width for (_, w), late in zip(targets, columns_first, strict=True)]
+    widths = [w for (_, w), first in zip(targets, by_rows, strict=True) if first]
+    narrowed = iter(_along_rows(found, rows, source, widths, threads, each))
+    begun = [next(narrowed) if first else None for first in by_rows]
+
+    def finish(words_HW: NDArray[np.uint32] | None, target: Size) -> NDArray[np.uint8]:
+        if words_HW is None:
+            words_HW = _words(rows(0, height))
+        if target[0] != height:
+            words_HW = _along_columns(found, words_HW, target[0])
+        if target[1] != words_HW.shape[1]:
+            (words_HW,) = _along_rows(found, partial(_bytes, words_HW), words_HW.shape, [target[1]], 1, map)
+        planes_3hw = np.empty((3, *target), dtype=np.uint8)
+        found.split(words_HW, planes_3hw)
+        return planes_3hw
+
+    return list(each(finish, begun, targets))
+
+
+def _along_rows(
+    found: ModuleType, rows: Rows, source: Size, widths: Sequence[int], threads: int, each: Callable[..., Iterator]
+) -> list[NDArray[np.uint32]]:
+    """Return words [H, w] for each of `widths`."""
+    if not widths:
+        return []
+    height, width = source
+    strip = min(_STRIP_ROWS, height)
+    narrowed = [np.empty((height, w), dtype=np.uint32) for w in widths]
+    weights = [taps(width, w) for w in widths]
+
+    def share(number: int) -> None:
+        # a thread has scratch of its own, and takes every so manieth strip
+        turned_WR = np.empty((width, strip), dtype=np.uint32)
+        sums = np.empty(strip * 4, dtype=np.int32)
+        results = [np.empty((w, strip), dtype=np.uint32) for w in widths]
+        for top in range(number * strip, height, threads * strip):
+            bottom = min(top + strip, height)
+            _turn(found, rows(top, bottom), turned_WR)
+            for tap, result_wR, words_Hw in zip(weights, results, narrowed, strict=True):
+                found.weigh(turned_WR.view(np.uint8), *tap, sums, result_wR.view(np.uint8))
+                found.turn_back(result_wR, words_Hw[top:bottom])
+
+    list(each(share, range(threads)))
+    return narrowed
+
+
+def _along_columns(found: ModuleType, words_HW: NDArray[np.uint32], height: int) -> NDArray[np.uint32]:
+    words_hW = np.empty((height, words_HW.shape[1]), dtype=np.uint32)
+    sums = np.empty(_SUMMED_BYTES, dtype=np.int32)
+    found.weigh(words_HW.view(np.uint8), *taps(words_HW.shape[0], height), sums, words_hW.view(np.uint8))
+    return words_hW
+
+
+def _turn(found: ModuleType, strip_RWC: NDArray[np.uint8], turned_WR: NDArray[np.uint32]) -> None:
+    if strip_RWC.shape[2] == 4 and strip_RWC.flags.c_contiguous:
+        found.turn_words(strip_RWC.view(np.uint32)[..., 0], turned_WR)
+    else:
+        found.turn_colours(strip_RWC, turned_WR)
+
+
+def _words(pixels_HWC: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    if pixels_HWC.shape[2] == 3:
+        pixels_HWC = np.concatenate([pixels_HWC, pixels_HWC[..., :1]], axis=2)
+    return np.ascontiguousarray(pixels_HWC).view(np.uint32)[..., 0]
+
+
+def _bytes(words_HW: NDArray[np.uint32], top: int, bottom: int) -> NDArray[np.uint8]:
+    return words_HW[top:bottom, :, None].view(np.uint8)
+
+
+def _resizes(found: ModuleType, source: Size, target: Size) -> bool:
+    """Return whether the loops and PIL give the same pixels of one picture, pass by pass."""
+    pixels_HW3 = np.random.default_rng(0).integers(0, 256, (*source, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels_HW3)
+    rows = image.resize((target[1], source[0]), Image.Resampling.BICUBIC)
+    right_3hw = np.asarray(rows.resize((target[1], target[0]), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    (made_3hw,) = _resized(found, lambda top, bottom: pixels_HW3[top:bottom], source, [target], [False], 1, map)
+    return np.array_equal(made_3hw, right_3hw)
+
+
+def _normalises(found: ModuleType) -> bool:
+    """Return whether the loops and torch give the same numbers for every 8-bit value and a few means and spreads."""
+    tiles_NCHW = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256).contiguous()
+    made_NCHW = torch.empty(tiles_NCHW.shape)
+    for mean, std in _COLOURS:
+        _normalised(found, tiles_NCHW, mean, std, made_NCHW)
+        mean_C11, std_C11 = torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
+        if not torch.equal(made_NCHW, tiles_NCHW.float().div(255).sub(mean_C11).div(std_C11)):
+            return False
+    return True
