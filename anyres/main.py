@@ -34,10 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = split_arguments(words, known={"--json"})
         with _with_folders(arguments.overrides) as overrides:
-            for composed in compose("plan", overrides):
+            for index, composed in enumerate(compose("plan", overrides)):
                 config = build(PlanConfig, composed.mapping)
                 text = report(arguments.bare, config, as_json="--json" in arguments.flags)
-                print(text if "--json" in arguments.flags else f"{_headline(composed.chosen, config)}\n\n{text}")
+                gap = "\n" if index else ""
+                print(text if "--json" in arguments.flags else f"{gap}{_headline(composed.chosen, config)}\n\n{text}")
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -121,7 +122,9 @@ def _headline(chosen: dict[str, str], config: PlanConfig) -> str:
     choices = " ".join(f"{group}={chosen[group]}" for group in ("model", "encoder", "grid", "video", "llm"))
     side = config.encoder.tile.tok
     tile = f"{config.encoder.tile_px} px tiles of {side} x {side} tokens"
-    return f"{choices}\n{tile}; context of {config.llm.context:,}, {config.text_tokens} of it for text"
+    context, factor = config.llm.context, config.rope_factor
+    scaled = "" if factor is None or factor == 1 else f" x {factor:g} = {context * factor:,.0f}"
+    return f"{choices}\n{tile}; context of {context:,}{scaled}, {config.text_tokens} of it for text"
 
 
 def _clips(media: Sequence[PlannedMedium], config: PlanConfig) -> str:

@@ -12,6 +12,7 @@ from anyres.media_size import parse_size
 from anyres.report import PlannedMedium
 from conf.arguments import named
 from conf.looks import grid_named, video_named
+from conf.nearest import near_file
 from conf.schema.plan import PlanConfig
 from models.room import most_frames
 from models.shapes import MediumLook, Settled, Shape, frames_within, plan_shape, plans_within, remedies, settle
@@ -56,7 +57,7 @@ def read_input(word: str) -> Input:
     if path.is_dir():
         raise ValueError(f"{word}: is a folder; give files, sizes like 640x480, or FOLDER@GRID for its pictures")
     if not path.exists():
-        raise ValueError(f"{word}: no such file, and not a size like 640x480 (WIDTHxHEIGHT)")
+        raise ValueError(f"{word}: no such file, and not a size like 640x480 (WIDTHxHEIGHT){near_file(path)}")
     size = _image_size(path)
     if size is not None:
         return Input(name=word, size=size)
@@ -89,7 +90,7 @@ def plan_inputs(inputs: Sequence[Input], config: PlanConfig, together: bool) -> 
     if config.rope_factor is not None:
         for group in [range(len(plans))] if together else [[index] for index in range(len(plans))]:
             visual = sum(plans[index].num_tokens for index in group)
-            help_ = remedies([shapes[i] for i in group], spec, [settled[i] for i in group], text)
+            help_ = remedies([shapes[i] for i in group], spec, [settled[i] for i in group], text, spec.context - text)
             check_context(visual, text, spec.llm.context, config.rope_factor, help_)
     return [_priced(*one, config) for one in zip(inputs, plans, settled, frames, strict=True)]
 

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from conf.help import own_groups
-from conf.nearest import expected
+from conf.nearest import expected, near, near_file
 
 # what a wrong command line raises here
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException)
@@ -81,13 +81,34 @@ def one_line(error: Exception) -> str:
         return f"{error.override}: not a valid override ({error.message.splitlines()[0]})"
     unknown = re.match(r"Could not override '([^']*)'", str(error))
     if unknown:
-        return f"{unknown[1]}: unknown key; --cfg job shows all keys"
+        return f"{unknown[1]}: unknown key{_near_key(error.__cause__)}; --cfg job shows all keys"
     if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
-        # without "[Errno 2]": the file comes first, as in all other messages
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+        return _of_file(error)
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
     return "; ".join(kept) if kept else type(error).__name__
+
+
+def _near_key(cause: BaseException | None) -> str:
+    """Return ", did you mean A?" with the keys nearest to one that its group does not have, or nothing."""
+    if not isinstance(cause, OmegaConfBaseException) or cause.full_key is None:
+        return ""
+    parent = cause.parent_node
+    name = str(cause.full_key).rpartition(".")[2]
+    # "source" is model= on a command line, and hydra's own keys are no settings of a command
+    keys = ["model" if key == "source" else str(key) for key in parent if key != "hydra"] if parent is not None else []
+    hint = near(name, keys)
+    return f", {hint}" if hint else ""
+
+
+def _of_file(error: OSError) -> str:
+    """Return what a file's error says, without "[Errno 2]": the file comes first, as in all other messages."""
+    name = os.fsdecode(error.filename)
+    if isinstance(error, FileNotFoundError):
+        return f"{name}: {error.strerror}{near_file(Path(name))}"
+    if isinstance(error, FileExistsError):
+        return f"{name}: is a file, expected a folder"
+    return f"{name}: {error.strerror}"
 
 
 @contextmanager

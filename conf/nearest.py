@@ -2,16 +2,33 @@
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 # lists up to here are shown whole even where a name is near
 _SHORT = 12
 
 
+def near(word: str, known: Sequence[str]) -> str:
+    """Return "did you mean A or B?" with the known names nearest to `word`, or nothing where none is near."""
+    names = difflib.get_close_matches(word, known, n=3)
+    return f"did you mean {' or '.join(names)}?" if names else ""
+
+
 def expected(word: str, known: Sequence[str]) -> str:
     """Return "did you mean A or B?" with the known names nearest to `word`, and all names where they are few or far."""
-    near = difflib.get_close_matches(word, known, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else ""
+    hint = near(word, known)
     listed = f"expected one of {', '.join(known)}" if known else "there is none"
-    if near and len(known) > _SHORT:
+    if hint and len(known) > _SHORT:
         return f"{hint} --help lists all {len(known)}"
     return f"{hint} {listed}".strip()
+
+
+def near_file(path: Path) -> str:
+    """Return ", did you mean FILE?" with the names nearest to a missing file's in its folder, or nothing."""
+    try:
+        names = sorted(other.name for other in path.parent.iterdir())
+    except OSError:
+        # no such folder, or one that may not be read: nothing to suggest from
+        return ""
+    hint = near(path.name, names)
+    return f", {hint}" if hint else ""

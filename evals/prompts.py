@@ -1,5 +1,6 @@
 """The exact words of a question. Each form has a name with a version: a changed word is a new version."""
 
+from conf.nearest import expected
 from evals.sample import LABELS
 
 OPEN = "open@v1"
@@ -23,6 +24,6 @@ ENDINGS = {
 def ask(form: str, question: str, options: tuple[str, ...] = ()) -> str:
     """Return the user's turn: the question, one line "A. ..." per option, and the ending of `form`."""
     if form not in ENDINGS:
-        raise ValueError(f"prompt: got {form!r}, expected one of {sorted(ENDINGS)}")
+        raise ValueError(f"prompt form {form!r}: {expected(form, sorted(ENDINGS))}")
     lines = [question, *(f"{label}. {option}" for label, option in zip(LABELS, options, strict=False))]
     return "\n".join(lines) + ENDINGS[form]

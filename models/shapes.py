@@ -122,9 +122,15 @@ def frames_within(
     )
 
 
-def remedies(shapes: Sequence[Shape], spec: ModelSpec, looks: Sequence[Settled], text_tokens: int) -> list[str]:
-    """Return what would bring a prompt into the context, beside a larger RoPE factor."""
-    found = [f"budget={spec.context} lowers its images"] if any(shape.frames is None for shape in shapes) else []
+def remedies(
+    shapes: Sequence[Shape], spec: ModelSpec, looks: Sequence[Settled], text_tokens: int, budget: int | None = None
+) -> list[str]:
+    """Return what would bring a prompt into the context, beside a larger RoPE factor.
+
+    budget: the budget that fills the context; None where it counts the text too.
+    """
+    most = spec.context if budget is None else budget
+    found = [f"budget={most} lowers its images"] if any(shape.frames is None for shape in shapes) else []
     hint = _frames_hint(shapes, spec, looks, spec.context - text_tokens)
     return [*found, *([hint.removeprefix("; ")] if hint else [])]
 

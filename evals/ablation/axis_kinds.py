@@ -6,11 +6,11 @@ would read only once, is refused. Whether a group has an option of that name is 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
 
+from conf.nearest import near
 from video.clip import Policy, PoolMode
 
 Value = str | int | float | bool | None
@@ -140,5 +140,4 @@ def check_point(key: str, value: Value, where: str) -> None:
 
 
 def _nearest(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+    return near(word, known) or f"expected one of {', '.join(known)}"

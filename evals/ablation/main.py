@@ -14,6 +14,7 @@ from conf.arguments import Arguments, split_arguments
 from conf.build import build
 from conf.launch import run_all
 from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
+from conf.nearest import near_file
 from conf.own import for_hydra
 from conf.schema.ablate import AblateConfig
 from conf.sweep import Planned, plan_cells, sweep_folder, sweep_of
@@ -272,9 +273,12 @@ def _named(word: str, sizes: "Sizes") -> SizedSample:
         return SizedSample(id=word, media=(SizedMedium(key=word, size=size),))
     if Path(word).is_dir():
         raise ValueError(f"{word}: is a folder; name the files in it, or sizes like 640x480")
+    if not Path(word).exists():
+        hint = near_file(Path(word))
+        raise ValueError(f"{word}: no such file, and not a size like 640x480 (WIDTHxHEIGHT){hint}")
     sized = sizes.sample(Sample(id=word, media=(Media.file(Path(word)),), question="?", answers=("?",)))
     if sized is None:
-        raise ValueError(f"{word}: not a size like 640x480 (WIDTHxHEIGHT), and no image or clip that can be read")
+        raise ValueError(f"{word}: no image or clip that can be read, expected one, or a size like 640x480")
     return sized
 
 

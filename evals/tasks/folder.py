@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from conf.nearest import expected
 from evals.prompts import LETTER, SHORT, ask
 from evals.sample import LABELS, Media, MediaKind, Sample
 from evals.score import ALL, MEAN
@@ -46,9 +47,7 @@ class Folder(Task):
         Without "id" it is a digest of the media's names and the question: the order of lines may change.
         """
         samples: dict[str, Sample] = {}
-        for number, line in enumerate(Path(self.file).read_text(encoding="utf-8").splitlines(), start=1):
-            if not line.strip():
-                continue
+        for number, line in self._lines():
             try:
                 sample = self._sample(_record(line))
                 if sample.id in samples:
@@ -72,6 +71,14 @@ class Folder(Task):
     def score(self, sample: Sample, parsed: Parsed) -> float:
         """Return 1 for the right label or an accepted text, else 0."""
         return score_sample(sample, parsed)
+
+    def _lines(self) -> list[tuple[int, str]]:
+        """Return the lines that are not empty, with their numbers."""
+        try:
+            text = Path(self.file).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.file}: expected a JSON object a line, in UTF-8: {error}") from None
+        return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
     def _sample(self, record: dict[str, object]) -> Sample:
         question = _text(record, "question")
@@ -114,7 +121,7 @@ def _record(line: str) -> dict[str, object]:
         raise ValueError(f"expected an object, got {type(record).__name__}")
     unknown = sorted(set(record) - KEYS)
     if unknown:
-        raise ValueError(f"unknown keys {unknown}, known are {sorted(KEYS)}")
+        raise ValueError(f"unknown keys {unknown}, {expected(unknown[0], sorted(KEYS))}")
     return record
 
 

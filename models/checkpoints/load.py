@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from conf.nearest import near
 from models.adapters.folder import Adapter, adapter_folder, base_folder, read_adapter
 from models.adapters.merge import merged
 from models.checkpoints.ends import WORDS
@@ -13,6 +14,7 @@ from models.checkpoints.format import SPEC, Checkpoint, is_run_folder, read_json
 from models.checkpoints.llava_hf import is_llava_hf, read_llava_hf
 from models.checkpoints.official import is_official, read_official
 from models.checkpoints.over import is_over, read_over
+from models.checkpoints.shipped import SHIPPED
 from models.checkpoints.vocabulary import HEAD
 from models.lmm import LMM
 
@@ -42,9 +44,10 @@ def read_checkpoint(folder: Path, adapter: Path | None = None, pickles: bool = F
 def layout_of(folder: Path) -> str:
     """Return the name in READERS of a folder's layout. Raises ValueError listing what was looked for when none fits."""
     if not folder.is_dir():
+        hint = near(str(folder), list(SHIPPED))
         raise ValueError(
-            f"{folder}: no such folder (checkpoints are local folders; nothing is downloaded). A preset has no "
-            "weights: anyres-plan prices it, and anyres-ablate with plan_only=true"
+            f"{folder}: no such folder{f', {hint}' if hint else ''} (checkpoints are local folders; nothing is "
+            "downloaded). A preset has no weights: anyres-plan prices it, and anyres-ablate with plan_only=true"
         )
     if is_run_folder(folder):
         return "anyres-over" if is_over(folder) else "anyres"

@@ -12,6 +12,7 @@ from random import Random
 
 from PIL import Image
 
+from conf.nearest import expected
 from models.pocket import scenes
 from models.pocket.items import HELD_OUT_FONT, TRAIN_FONTS
 from models.pocket.questions import pick
@@ -48,7 +49,7 @@ def image_samples(task: str, seed: int, count: int, font: str = "aileron") -> It
     Raises ValueError for a task that is not in IMAGE_TASKS or a font that is not in models.pocket.items.FONTS.
     """
     if task not in IMAGE_TASKS:
-        raise ValueError(f"pocket task {task!r}: expected one of {sorted(IMAGE_TASKS)}")
+        raise ValueError(f"pocket task {task!r}: {expected(task, sorted(IMAGE_TASKS))}")
     draw, asked = IMAGE_TASKS[task]
     for index in range(count):
         rng = Random(f"eval/image/{task}/{seed}/{index}")

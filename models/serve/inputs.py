@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from anyres.errors import MediaError
 from conf.arguments import named
+from conf.nearest import near_file
 from video.clip import VideoClip, VideoSpec
 from video.reader import Backend, load_clip
 from video.unread import choose
@@ -137,4 +138,5 @@ def _check_question(word: str) -> None:
         raise ValueError(f"{word}: is a folder; name the files in it")
     one_word = not any(letter.isspace() for letter in word)
     if Path(word).suffix.lower() in _EXTENSIONS or (one_word and _PATH.search(word)):
-        raise ValueError(f"{word}: no such file (if it is your question, end it with a question mark)")
+        hint = near_file(Path(word))
+        raise ValueError(f"{word}: no such file{hint} (if it is your question, end it with a question mark)")

@@ -114,6 +114,8 @@ def test_drawing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 def test_refusals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("words")
     assert refused(capsys, "no.jpg") == "no.jpg: no such file, and not a size like 640x480 (WIDTHxHEIGHT)"
+    missing = refused(capsys, str(tmp_path / "note.txt"))
+    assert missing.endswith("not a size like 640x480 (WIDTHxHEIGHT), did you mean notes.txt?")
     assert refused(capsys, str(tmp_path)).endswith(
         "is a folder; give files, sizes like 640x480, or FOLDER@GRID for its pictures"
     )
@@ -124,7 +126,9 @@ def test_refusals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert unknown.startswith("grid=onevison: unknown grid, did you mean onevision? --help lists all ")
     assert "onevision" in unknown
     assert refused(capsys, "9x9", "grid.layouts=[[a,1]]") == "grid.layouts[0][0]: expected int, got 'a'"
-    assert refused(capsys, "9x9", "grid.lay=3") == "grid.lay: unknown key; --cfg job shows all keys"
+    assert refused(capsys, "9x9", "grid.zzz=3") == "grid.zzz: unknown key; --cfg job shows all keys"
+    assert refused(capsys, "9x9", "grid.target_tk=3").startswith("grid.target_tk: unknown key, did you mean")
+    assert refused(capsys, "9x9", "grdi=2x2").startswith("grdi: unknown key, did you mean grid?")
     assert refused(capsys, "9x9", "grid.slack=0.9") == "grid.slack: expected at least 1.0, got 0.9"
     assert refused(capsys, "9x9", "grid.slack=[").startswith("grid.slack=[: not a valid override")
     assert refused(capsys, "9x9", "--jsn") == "--jsn: unknown option; this command has --json and --help"

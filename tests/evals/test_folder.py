@@ -60,7 +60,11 @@ def test_ids_do_not_depend_on_the_order(tmp_path: Path) -> None:
         ({"media": "a.xyz", "question": "q", "answer": "1"}, r"suffix '.xyz'"),
         ({"media": 3, "question": "q", "answer": "1"}, "media: expected texts, got 3"),
         ({"media": "a.png", "question": "", "answer": "1"}, "question: expected a text"),
-        ({"media": "a.png", "question": "q", "answer": "1", "colour": 2}, r"unknown keys \['colour'\]"),
+        (
+            {"media": "a.png", "question": "q", "answer": "1", "colour": 2},
+            r"unknown keys \['colour'\], .*expected one of",
+        ),
+        ({"media": "a.png", "questoin": "q", "answer": "1"}, r"unknown keys \['questoin'\], did you mean question"),
         ({"media": "a.png", "question": "q", "answer": "z", "options": ["x", "y"]}, "means no option"),
         ({"media": "a.png", "question": "q", "answer": "A", "options": ["x", "A"]}, r"means \['A', 'B'\]"),
         ({"media": "a.png", "question": "q", "answer": 3}, "answer: expected texts, got 3"),
