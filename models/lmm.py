@@ -20,6 +20,7 @@ from models.batch import Batch, Known
 from models.compute import Compute, Encoding, Reading
 from models.encoders.run import encode
 from models.generation import Sampling, Stopped, write
+from models.kept import project, project_kept
 from models.placing import placed
 from models.prefix import Prefix, common, from_cache
 from models.reading import new_cache, read
@@ -52,15 +53,8 @@ class LMM(nn.Module):
 
     def tokens(self, features_NPE: Tensor, batch: Batch) -> Tensor:
         """Return the packed visual tokens [T, D] from encoder features of the batch's pixels."""
-        if not batch.pack_first:
-            return pack(batch.spread(self.projector(features_NPE)), self.ends_KD, batch.table)
-        features_NPE = batch.spread(features_NPE)
-        num_ends = self.ends_KD.shape[0]
-        packed_TE = pack(features_NPE, features_NPE.new_zeros(num_ends, features_NPE.shape[-1]), batch.table)
-        # which end vector a token is, as packing no features and unit end vectors tells
-        nothing_NPK = features_NPE.new_zeros(*features_NPE.shape[:2], num_ends)
-        ends_TK = pack(nothing_NPK, torch.eye(num_ends).to(features_NPE), batch.table)
-        return torch.where(ends_TK.any(-1, keepdim=True), ends_TK @ self.ends_KD, self.projector(packed_TE))
+        features_NPD, table = self._projected(features_NPE, batch)
+        return pack(features_NPD, self.ends_KD, table)
 
     def embed(self, batch: Batch, features_NPE: Tensor | None = None) -> Tensor:
         """Return the language model's inputs [B, L, D]: word vectors, with visual tokens placed by index."""
@@ -70,12 +64,14 @@ class LMM(nn.Module):
         if batch.table.num_tokens == 0:
             return words(batch.ids_BL)
         features_NPE = self.encode(batch.pixels_NCHW) if features_NPE is None else features_NPE
-        if batch.pack_first:
-            features_NPD, table = self.tokens(features_NPE, batch)[:, None], PackTable.copies(batch.table.num_tokens)
-            table = table.to(features_NPD.device)
-        else:
-            features_NPD, table = batch.spread(self.projector(features_NPE)), batch.table
+        features_NPD, table = self._projected(features_NPE, batch)
         return placed(words, batch.ids_BL, batch.visual_BL, features_NPD, self.ends_KD, table)
+
+    def _projected(self, features_NPE: Tensor, batch: Batch) -> tuple[Tensor, PackTable]:
+        """Return what to pack [N, P, D], and the table to pack it by, from encoder features of the batch's pixels."""
+        if batch.pack_first:
+            return project_kept(batch.spread(features_NPE), batch.table, self.projector)
+        return batch.spread(project(features_NPE, self.projector)), batch.table
 
     def _with_known(self, words: nn.Module, batch: Batch, known: Known, features_NPE: Tensor | None) -> Tensor:
         """Return what `embed` returns where tokens of some media are known."""
