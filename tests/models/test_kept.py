@@ -36,7 +36,8 @@ def test_two_tables_pack_what_one_packs(name: str) -> None:
     assert torch.equal(found_TD, right_TD)
     weight_TD = torch.randn_like(found_TD)
     found, right = (
-        torch.autograd.grad((tokens_TD * weight_TD).sum(), (features_NPD, ends_KD)) for tokens_TD in (found_TD, right_TD)
+        torch.autograd.grad((packed_TD * weight_TD).sum(), (features_NPD, ends_KD))
+        for packed_TD in (found_TD, right_TD)
     )
     for mine, wanted in zip(found, right, strict=True):
         torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-6)
