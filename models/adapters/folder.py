@@ -105,7 +105,7 @@ def base_folder(folder: Path) -> Path:
         looked = ", ".join(map(str, places)) or "nowhere, the key is empty"
         raise ValueError(
             f"{place / CONFIG}: base_model_name_or_path {name!r} is no local folder (looked at {looked}); nothing is "
-            "downloaded, so name the base: load(base, adapter=folder) or anyres-convert ... --base BASE"
+            "downloaded, so name the base: load(base, adapter=folder) or anyres-convert ... base=FOLDER"
         )
     return found
 

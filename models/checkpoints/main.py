@@ -1,60 +1,70 @@
 """anyres-convert: convert a checkpoint between layouts."""
 
-import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conf.arguments import split_arguments
+from conf.build import build
+from conf.main import COMPOSE_ERRORS, compose, one_line
+from conf.nearest import expected
+from conf.schema.convert import ConvertConfig
+
 if TYPE_CHECKING:
     from models.checkpoints.tensors import Written
 
 LAYOUTS = ("official", "llava-hf", "anyres")
-DTYPES = ("float32", "float16", "bfloat16")
+PICKLES = "--pickles"
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 with one line on standard error for anything that its user can put right."""
-    parser = argparse.ArgumentParser(
-        prog="anyres-convert",
-        description="Convert a checkpoint folder to another layout. The layout of SOURCE is told by its files.",
-    )
-    parser.add_argument("layout", choices=LAYOUTS, help="the layout to write")
-    parser.add_argument("source", type=Path, help="a run folder, llava-hf, official or LoRA folder")
-    parser.add_argument("target", type=Path, help="a new or empty folder")
-    parser.add_argument("--shard-size", type=_size, default=5 * 10**9, help="largest weights file: 2GB, 500MB (5GB)")
-    parser.add_argument("--dtype", choices=DTYPES, help="round the weights to this dtype (default: keep every bit)")
-    parser.add_argument("--template", help="prompt template, instead of the one that SOURCE tells")
-    parser.add_argument("--base", type=Path, help="the base of SOURCE, a LoRA folder (default: what its config names)")
-    parser.add_argument("--pickles", action="store_true", help="read torch files (.bin), with weights_only")
-    arguments = parser.parse_args(argv)
+    try:
+        arguments = split_arguments(sys.argv[1:] if argv is None else argv, known={PICKLES})
+        for composed in compose("convert", arguments.overrides):
+            config = build(ConvertConfig, composed.mapping)
+            print(_convert(arguments.bare, config, pickles=PICKLES in arguments.flags))
+    except (*COMPOSE_ERRORS, ValueError, OSError) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"anyres-convert: {one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("anyres-convert: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _convert(words: Sequence[str], config: ConvertConfig, pickles: bool) -> str:
+    """Convert, and return what was done, for people. Raises ValueError for wrong words, sizes and folders."""
+    if len(words) != 3:
+        raise ValueError(f"expected LAYOUT SOURCE TARGET, got {len(words)} words: {' '.join(words) or 'none'}")
+    layout, source, target = words
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout {layout!r}: {expected(layout, LAYOUTS)}")
+    shard_bytes = _bytes(str(config.shard_size))
     # torch and transformers take seconds to load: not for --help
     from models.checkpoints.convert import convert
+    from models.checkpoints.shipped import folder_of
 
-    try:
-        checkpoint = convert(
-            arguments.layout,
-            arguments.source,
-            arguments.target,
-            shard_bytes=arguments.shard_size,
-            dtype=arguments.dtype,
-            template=arguments.template,
-            base=arguments.base,
-            pickles=arguments.pickles,
-            report=_show,
-        )
-    except (ValueError, OSError) as error:
-        print(f"anyres-convert: {error}", file=sys.stderr)
-        return 2
-    count = len(checkpoint.tensors)
-    print(
-        f"{arguments.source} ({checkpoint.spec.llm.kind}, {count} tensors) -> {arguments.target} ({arguments.layout})"
+    checkpoint = convert(
+        layout,
+        folder_of(source),
+        Path(target),
+        shard_bytes=shard_bytes,
+        dtype=config.dtype,
+        template=config.template,
+        base=None if config.base is None else Path(config.base),
+        pickles=pickles,
+        report=_show,
     )
-    if arguments.dtype:
-        print(f"weights rounded to {arguments.dtype}")
-    return 0
+    tensors = len(checkpoint.tensors)
+    rounded = "" if config.dtype is None else f"\nweights rounded to {config.dtype}"
+    return f"{source} ({checkpoint.spec.llm.kind}, {tensors} tensors) -> {target} ({layout}){rounded}"
 
 
 def _show(written: "Written") -> None:
@@ -62,10 +72,10 @@ def _show(written: "Written") -> None:
     print(f"{written.name}: {'kept' if written.kept else 'written'}, {share}", file=sys.stderr)
 
 
-def _size(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)?", text.upper())
+def _bytes(size: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(B|KB|MB|GB)?", size.upper())
     if found is None or int(float(found[1]) * UNITS[found[2] or "B"]) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 2GB, 500MB or a number of bytes")
+        raise ValueError(f"shard_size: expected a size such as 2GB, 500MB or a number of bytes, got {size!r}")
     return int(float(found[1]) * UNITS[found[2] or "B"])
 
 

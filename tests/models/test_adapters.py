@@ -196,7 +196,7 @@ class TestFolder:
         base, tensors = official
         pairs = matrices(shapes_of(tensors))
         lora = write_adapter(tmp_path / "lora", pairs, lora_config(base_model_name_or_path="somebody/base-13b"))
-        assert main(["official", str(lora), str(tmp_path / "out"), "--base", str(base)]) == 0
+        assert main(["official", str(lora), str(tmp_path / "out"), f"base={base}"]) == 0
         written = load_file(tmp_path / "out" / "model.safetensors")
         expected = by_hand(tensors, pairs, 1.5)
         assert set(written) == set(expected)
@@ -204,7 +204,7 @@ class TestFolder:
         assert main(["official", str(lora), str(tmp_path / "out2")]) == 2
         error = capsys.readouterr().err
         assert "somebody/base-13b" in error
-        assert "--base" in error
+        assert "anyres-convert ... base=FOLDER" in error
         assert not (tmp_path / "out2").exists()
 
 

@@ -286,7 +286,7 @@ class TestCommand:
     def test_options_and_record(self, run, tmp_path, capsys):
         folder, model, _ = run
         target = tmp_path / "out"
-        options = ["--shard-size", "50KB", "--dtype", "bfloat16", "--template", "llava_v0"]
+        options = ["shard_size=50KB", "dtype=bfloat16", "template=llava_v0"]
         assert main(["anyres", str(folder), str(target), *options]) == 0
         out, err = capsys.readouterr()
         assert "weights rounded to bfloat16" in out
@@ -300,12 +300,39 @@ class TestCommand:
         assert record["source_weights"]["model.safetensors"]["bytes"] == (folder / "model.safetensors").stat().st_size
         assert (record["layout"], record["dtype"]) == ("anyres", "bfloat16")
 
-    @pytest.mark.parametrize("size", ["0", "2 GB", "much", "-1GB"])
-    def test_sizes_that_are_none(self, size, capsys):
-        with pytest.raises(SystemExit):
-            main(["anyres", "a", "b", f"--shard-size={size}"])
-        assert "is no size such as 2GB" in capsys.readouterr().err
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (
+                ["anyres", "a", "b", "shard_size=0"],
+                "shard_size: expected a size such as 2GB, 500MB or a number of bytes",
+            ),
+            (["anyres", "a", "b", "shard_size=2 GB"], "got '2 GB'"),
+            (["anyres", "a", "b", "shard_size=-1GB"], "got '-1GB'"),
+            (["anyres", "a", "b", "dtype=float8"], "dtype: expected 'float32' or 'float16' or 'bfloat16', got"),
+            (["anyres", "a", "b", "dtpe=float16"], "dtpe: unknown key, did you mean dtype?"),
+            (["anyres", "a", "b", "--pickle"], "--pickle: unknown option; this command has --pickles and --help"),
+            (
+                ["llava-hff", "a", "b"],
+                "layout 'llava-hff': did you mean llava-hf? expected one of official, llava-hf, anyres",
+            ),
+            (["anyres", "a"], "expected LAYOUT SOURCE TARGET, got 2 words: anyres a"),
+            (["anyres", "pockt", "b"], "pockt: no such folder, did you mean pocket?"),
+        ],
+    )
+    def test_a_wrong_command_line_is_told_in_one_line(self, words, said, capsys, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert main(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("anyres-convert: ")
+        assert said in line
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_model_that_ships_is_named(self, tmp_path, capsys):
+        assert main(["anyres", "pocket-siglip-42", str(tmp_path / "out")]) == 0
+        assert capsys.readouterr().out.startswith("pocket-siglip-42 (llama, ")
+        assert read_checkpoint(tmp_path / "out").spec.encoder.tile_px == 42
 
     def test_a_template_that_is_not_known(self, run, tmp_path, capsys):
-        assert main(["anyres", str(run[0]), str(tmp_path / "out"), "--template", "poem"]) == 2
+        assert main(["anyres", str(run[0]), str(tmp_path / "out"), "template=poem"]) == 2
         assert "template 'poem' is none of" in capsys.readouterr().err
