@@ -21,7 +21,8 @@ from anyres.errors import MediaError
 from anyres.geometry import HW
 from anyres.picture import PixelMode, Resample, check_mode, check_resample
 from anyres.plan import Canvas, VisualPlan
-from anyres.resize import Frame, resize_exact, resize_fast
+from anyres.resize import Frame, resize_exact
+from anyres.resize_fast import resize_fast
 from kernels.pixels.op import normalise as compiled_normalise
 
 __all__ = ["Frame", "MediaError", "image_size", "mean_colour", "normalise", "open_image", "render", "render_uint8"]
@@ -121,7 +122,7 @@ def normalise(
     elif out_NCHW.shape != tiles_NCHW.shape or out_NCHW.dtype != dtype:
         raise ValueError(f"out: expected {dtype} {list(tiles_NCHW.shape)}, got {out_NCHW.dtype} {list(out_NCHW.shape)}")
     if dtype == torch.float32 and tiles_NCHW.is_contiguous() and out_NCHW.is_contiguous() and COMPILED.ready():
-        compiled_normalise(tiles_NCHW, mean, std, out_NCHW, torch.get_num_threads())
+        compiled_normalise(tiles_NCHW.numpy(), mean, std, out_NCHW.numpy(), torch.get_num_threads())
         return out_NCHW
     with COMPILED.waiting():
         _normalise_planes(tiles_NCHW, mean, std, out_NCHW)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +23,6 @@ from anyres.local import open_local
 from anyres.picture import Picture, PixelMode, check_mode
 
 _JPEG = b"\xff\xd8\xff"
-# pixels of a file from which on exact pixels come sooner from torchvision and by strips
-EXACT_FROM = 4_000_000
-# a file of fewer bytes is taken to have fewer pixels; where it has more after all, PIL reads them
-EXACT_BYTES = EXACT_FROM // 10
 
 
 def read_picture(
@@ -35,12 +30,13 @@ def read_picture(
 ) -> Picture:
     """Return an image file's upright RGB pixels, and the size that it is planned by.
 
-    mode: "exact" and "fast" give the same pixels, "fast" sooner for JPEG files of any size. "draft" decodes a JPEG at
-    the smallest of 1, 1/2, 1/4 and 1/8 of its size that still has the pixels that `needed` says for its upright size;
-    without `needed` it reads it whole. Raises MediaError as `open_image` does.
+    mode: "exact" is read by PIL. "fast" reads a plain JPEG by torchvision, whose pixels are PIL's as long as both bring
+    JPEG libraries that compute alike. "draft" decodes a JPEG at the smallest of 1, 1/2, 1/4 and 1/8 of its size that
+    still has the pixels that `needed` says for its upright size; without `needed` it reads it whole. Raises MediaError
+    as `open_image` does.
     """
     check_mode(mode)
-    if mode != "draft" and (pixels_HW3 := _by_torchvision(source, mode, limits)) is not None:
+    if mode == "fast" and (pixels_HW3 := _by_torchvision(source, limits)) is not None:
         return Picture(pixels=pixels_HW3, size=HW(*pixels_HW3.shape[:2]))
     if mode == "draft" and needed is not None and (picture := _reduced(source, needed, limits)) is not None:
         return picture
@@ -48,44 +44,23 @@ def read_picture(
     return Picture(pixels=image, size=HW(image.height, image.width))
 
 
-def _by_torchvision(source: Source, mode: PixelMode, limits: MediaLimits) -> NDArray[np.uint8] | None:
-    """Return the pixels of a plain JPEG that lies upright; None for anything else, a damaged one too.
-
-    For "exact" only where it pays, in large files, and only while both decoders give the same pixels here.
-    """
-    data = _jpeg_bytes(source, limits, least=EXACT_BYTES if mode == "exact" else 0)
+def _by_torchvision(source: Source, limits: MediaLimits) -> NDArray[np.uint8] | None:
+    """Return the pixels of a plain JPEG that lies upright; None for anything else, a damaged one too."""
+    data = _jpeg_bytes(source, limits)
     if data is None:
         return None
     try:
         with opened(data, "<bytes>", limits) as header:
             # a progressive one may hide far more work than its pixels: open_image counts it
             plain = header.mode == "RGB" and "progressive" not in header.info and orientation(header) == 1
-            large = header.width * header.height >= EXACT_FROM
     except MediaError:
         # of a file, the error names it
         return None
-    if not plain or (mode == "exact" and not (large and decoders_agree())):
-        return None
     try:
-        return _decoded(data)
+        return _decoded(data) if plain else None
     except RuntimeError:
         # PIL says what is wrong with it
         return None
-
-
-@cache
-def decoders_agree() -> bool:
-    """Return whether torchvision decodes JPEGs to the very pixels that PIL does, seen on a few small ones.
-
-    Both bring a JPEG library of their own, whose releases all compute alike so far.
-    """
-    noise_HW3 = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
-    for quality, subsampling in ((90, 2), (75, 1), (98, 0)):
-        file = io.BytesIO()
-        Image.fromarray(noise_HW3).save(file, "JPEG", quality=quality, subsampling=subsampling)
-        if not np.array_equal(_decoded(file.getvalue()), np.asarray(Image.open(file))):
-            return False
-    return True
 
 
 def _decoded(data: bytes) -> NDArray[np.uint8]:
@@ -119,14 +94,14 @@ def _reduced(source: Source, needed: Callable[[HW], HW], limits: MediaLimits) ->
             return None
 
 
-def _jpeg_bytes(source: Source, limits: MediaLimits, least: int = 0) -> bytes | None:
-    """Return the bytes of a JPEG of at least `least` bytes and within the limits; None for any other source."""
+def _jpeg_bytes(source: Source, limits: MediaLimits) -> bytes | None:
+    """Return the bytes of a JPEG within the limits; None for any other source."""
     if isinstance(source, bytes):
-        return source if source.startswith(_JPEG) and len(source) >= least else None
+        return source if source.startswith(_JPEG) else None
     if not isinstance(source, str | Path):
         return None
     with open_local(source) as file:
         length = os.fstat(file.fileno()).st_size
-        if length < least or (limits.image_bytes is not None and length > limits.image_bytes):
+        if limits.image_bytes is not None and length > limits.image_bytes:
             return None
         return file.read() if file.read(len(_JPEG)) == _JPEG and file.seek(0) == 0 else None

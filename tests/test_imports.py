@@ -24,7 +24,7 @@ HYDRA = {"hydra", "omegaconf"}
 PURE = [
     *(f"anyres.{name}" for name in ("geometry", "grid", "unpad", "threshold", "rows", "plan", "cost")),
     *(f"video.{name}" for name in ("clip", "sampling", "pooling", "plan", "budget")),
-    *(f"models.prompt.{name}" for name in ("template", "templates", "expand")),
+    *(f"models.prompt.{name}" for name in ("template", "templates", "positions", "expand")),
     "models.spec",
     "models.encoders.spec",
     "models.training.stage",
@@ -32,6 +32,7 @@ PURE = [
     *(f"evals.{name}" for name in ("sample", "task", "result", "prompts", "parse", "score")),
     *(f"evals.ablation.{name}" for name in ("axes", "planner", "stats", "table")),
     "conf.build",
+    "anyres.resize",
 ]
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 from numpy import ndarray
-from PIL import Image
 
 from anyres.geometry import HW
 from anyres.grid import TileSpec
 from anyres.plan import overview_canvas
+from anyres.resize import resize_exact
 from video.clip import VideoClip, VideoSpec
 
 
@@ -42,5 +42,5 @@ def resized(picture_HWC: ndarray, size: HW | None) -> ndarray:
     """Return a picture [H, W, 3] uint8 resized as plans resize, or as it is where `size` is None or its own."""
     if size is None or picture_HWC.shape[:2] == tuple(size):
         return picture_HWC
-    picture = Image.fromarray(np.ascontiguousarray(picture_HWC))
-    return np.asarray(picture.resize((size.w, size.h), Image.Resampling.BICUBIC))
+    (planes_3HW,) = resize_exact(picture_HWC, [size])
+    return np.ascontiguousarray(planes_3HW.transpose(1, 2, 0))

@@ -1,9 +1,9 @@
 """Resize one picture to several sizes by PIL's bicubic, and normalise tiles, in compiled loops.
 
 Needs numba, an optional dependency, and takes a moment to load; PIL and torch give the same bits without it. That they
-do is not assumed: the loops are held against the installed PIL and torch on a few pictures before they are used.
+do is not assumed: the loops are held against the installed PIL, and numpy, on a few pictures before they are used.
 
-Legend: H W pixels of a picture, h w of a result, C 3 or 4 bytes of a pixel; N tiles.
+Legend: H W pixels of a picture, h w of a result, C 3 or 4 bytes of a pixel; N tiles of P pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +13,8 @@ from functools import cache, partial
 from types import ModuleType
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from kernels.pixels.weights import taps
 
@@ -24,8 +22,8 @@ from kernels.pixels.weights import taps
 Rows = Callable[[int, int], NDArray[np.uint8]]
 Size = tuple[int, int]
 
-# rows of a strip, of which all columns stay in the cache; bytes of a line that are summed at a time
-_STRIP_ROWS = 64
+# rows of a strip, whose columns stay in the cache, and its most pixels; bytes of a line that are summed at a time
+_STRIP_ROWS, _STRIP_PIXELS = 64, 1 << 22
 _SUMMED_BYTES = 4096
 # enlarged, shrunk, one side each, thin
 _PROBES = (((9, 7), (23, 31)), ((61, 83), (13, 20)), ((70, 33), (20, 50)), ((3, 200), (3, 41)), ((150, 2), (100, 2)))
@@ -40,7 +38,7 @@ _COLOURS = (
 
 @cache
 def loops() -> ModuleType | None:
-    """Return the compiled loops; None without numba, or where their numbers are not those of PIL and torch."""
+    """Return the compiled loops; None without numba, or where their numbers are not those of PIL and numpy."""
     try:
         # takes half a second, and more where it has to compile
         import kernels.pixels.loops as found
@@ -63,17 +61,27 @@ def resize(
 
 
 def normalise(
-    tiles_NCHW: Tensor, mean: Sequence[float], std: Sequence[float], out_NCHW: Tensor, threads: int = 1
+    tiles_N3HW: NDArray[np.uint8],
+    mean: Sequence[float],
+    std: Sequence[float],
+    out_N3HW: NDArray[np.float32],
+    threads: int = 1,
 ) -> None:
-    """Write (v / 255 - mean) / std of uint8 tiles [N, 3, H, W] to float32 `out_NCHW`, both contiguous, on a CPU.
+    """Write (v / 255 - mean) / std of tiles to `out_N3HW`, every step rounded to float32. Both arrays are contiguous.
 
     Call `loops` first; raises RuntimeError where it gives None.
     """
-    found = _loaded()
-    shares = max(1, min(threads, len(tiles_NCHW)))
-    each_N = [slice(len(tiles_NCHW) * k // shares, len(tiles_NCHW) * (k + 1) // shares) for k in range(shares)]
+    found, number = _loaded(), len(tiles_N3HW)
+    shares = max(1, min(threads, number))
+    tiles_N3P, out_N3P = (array.reshape(number, 3, array.shape[2] * array.shape[3]) for array in (tiles_N3HW, out_N3HW))
+    mean_3, std_3 = np.asarray(mean, dtype=np.float32), np.asarray(std, dtype=np.float32)
+
+    def share(k: int) -> None:
+        some = slice(number * k // shares, number * (k + 1) // shares)
+        found.normalise(tiles_N3P[some], mean_3, std_3, out_N3P[some])
+
     with _each(shares) as each:
-        list(each(lambda some: _normalised(found, tiles_NCHW[some], mean, std, out_NCHW[some]), each_N))
+        list(each(share, range(shares)))
 
 
 @contextmanager
@@ -89,19 +97,8 @@ def _each(threads: int) -> Iterator[Callable[..., Iterator]]:
 def _loaded() -> ModuleType:
     found = loops()
     if found is None:
-        raise RuntimeError("numba is not installed, or its loops give other numbers than PIL or torch")
+        raise RuntimeError("numba is not installed, or its loops give other numbers than PIL or numpy")
     return found
-
-
-def _normalised(
-    found: ModuleType, tiles_NCHW: Tensor, mean: Sequence[float], std: Sequence[float], out_NCHW: Tensor
-) -> None:
-    found.normalise(
-        tiles_NCHW.flatten(2).numpy(),
-        np.asarray(mean, dtype=np.float32),
-        np.asarray(std, dtype=np.float32),
-        out_NCHW.flatten(2).numpy(),
-    )
 
 
 def _resized(
@@ -141,7 +138,7 @@ def _along_rows(
     if not widths:
         return []
     height, width = source
-    strip = min(_STRIP_ROWS, height)
+    strip = max(1, min(_STRIP_ROWS, height, _STRIP_PIXELS // width))
     narrowed = [np.empty((height, w), dtype=np.uint32) for w in widths]
     weights = [taps(width, w) for w in widths]
 
@@ -196,12 +193,12 @@ def _resizes(found: ModuleType, source: Size, target: Size) -> bool:
 
 
 def _normalises(found: ModuleType) -> bool:
-    """Return whether the loops and torch give the same numbers for every 8-bit value and a few means and spreads."""
-    tiles_NCHW = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256).contiguous()
-    made_NCHW = torch.empty(tiles_NCHW.shape)
+    """Return whether the loops and numpy give the same numbers for every 8-bit value and a few means and spreads."""
+    tiles_13P = np.broadcast_to(np.arange(256, dtype=np.uint8), (1, 3, 256)).copy()
+    made_13P = np.empty(tiles_13P.shape, dtype=np.float32)
     for mean, std in _COLOURS:
-        _normalised(found, tiles_NCHW, mean, std, made_NCHW)
-        mean_C11, std_C11 = torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
-        if not torch.equal(made_NCHW, tiles_NCHW.float().div(255).sub(mean_C11).div(std_C11)):
+        mean_31, std_31 = (np.asarray(value, dtype=np.float32)[:, None] for value in (mean, std))
+        found.normalise(tiles_13P, mean_31[:, 0].copy(), std_31[:, 0].copy(), made_13P)
+        if not np.array_equal(made_13P, (tiles_13P / np.float32(255) - mean_31) / std_31):
             return False
     return True

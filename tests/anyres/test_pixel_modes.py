@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-import anyres.reading
 from anyres.decode import open_image
 from anyres.errors import MediaError
 from anyres.geometry import HW
@@ -17,8 +16,9 @@ from anyres.passes import columns_first
 from anyres.picture import needed_size
 from anyres.pixels import normalise, render, render_uint8
 from anyres.plan import VisualPlan, plan_image
-from anyres.reading import decoders_agree, read_picture
-from anyres.resize import resize_exact, resize_fast
+from anyres.reading import read_picture
+from anyres.resize import resize_exact
+from anyres.resize_fast import resize_fast
 from video.clip import VideoSpec
 from video.plan import plan_clip
 
@@ -54,18 +54,6 @@ def levels(a: torch.Tensor | np.ndarray, b: torch.Tensor | np.ndarray) -> np.nda
 
 def plan_of(size: HW) -> VisualPlan:
     return plan_image(size, NEXT, TILE)
-
-
-@pytest.mark.parametrize("size", [HW(1030, 1100), HW(1500, 700), HW(129, 8200)], ids=str)
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_strips_are_bit_equal_to_one_resize(size: HW, threads: int) -> None:
-    pixels_HW3 = noise(size)
-    image = Image.fromarray(pixels_HW3)
-    sizes = [HW(112, 112), HW(300, 75), HW(size.h, 60), HW(60, size.w), HW(2 * size.h, 90)]
-    expected = [np.asarray(image.resize((to.w, to.h), Image.Resampling.BICUBIC)).transpose(2, 0, 1) for to in sizes]
-    for frame in (image, pixels_HW3):
-        for found, right in zip(resize_exact(frame, sizes, threads), expected, strict=True):
-            assert np.array_equal(found, right)
 
 
 def test_the_order_of_passes_is_the_one_that_pil_has() -> None:
@@ -125,17 +113,6 @@ def test_fast_reading_gives_the_pixels_of_pil(options: dict[str, object]) -> Non
     assert isinstance(picture.pixels, np.ndarray)
     assert np.array_equal(picture.pixels, np.asarray(open_image(data)))
     assert picture.size == HW(211, 307)
-
-
-def test_large_files_are_exact_by_strips_of_the_other_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anyres.reading, "EXACT_FROM", 1000)
-    monkeypatch.setattr(anyres.reading, "EXACT_BYTES", 100)
-    assert decoders_agree()
-    data = jpeg(photo(HW(1100, 1000)))
-    picture = read_picture(data)
-    assert isinstance(picture.pixels, np.ndarray)
-    plan = plan_of(HW(1100, 1000))
-    assert torch.equal(render_uint8(plan, [picture.pixels], GREY), render_uint8(plan, [open_image(data)], GREY))
 
 
 def test_what_the_fast_decoder_does_not_cover_is_read_by_pil(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_normalised_tiles_are_those_of_torch(number: int, threads: int) -> None:
     tiles = torch.from_numpy(draw.integers(0, 256, (number, 3, 20, 31), dtype=np.uint8))
     mean, std = draw.uniform(0, 1, 3), draw.uniform(0.01, 2, 3)
     made = torch.full(tiles.shape, torch.nan)
-    normalise(tiles, mean, std, made, threads)
+    normalise(tiles.numpy(), mean, std, made.numpy(), threads)
     mean_C11, std_C11 = (torch.tensor(value, dtype=torch.float32).view(3, 1, 1) for value in (mean, std))
     assert torch.equal(made, tiles.float().div(255).sub(mean_C11).div(std_C11))
 
@@ -121,7 +121,7 @@ def test_without_numba_there_are_no_loops(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(RuntimeError, match="numba"):
         resize(rows_of(noise((4, 4))), (4, 4), [(2, 2)], [False])
     with pytest.raises(RuntimeError, match="numba"):
-        normalise(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), (0, 0, 0), (1, 1, 1), torch.zeros(1, 3, 2, 2))
+        normalise(noise((1, 3, 2), 2), (0, 0, 0), (1, 1, 1), np.zeros((1, 3, 2, 2), dtype=np.float32))
 
 
 @needs_numba
