@@ -154,7 +154,7 @@ class LmmAnswerer:
         return Ready(
             payload=prepared,
             visual_tokens=prepared.num_visual,
-            text_tokens=len(prepared.prompt.ids) - prepared.num_visual,
+            text_tokens=len(prepared.prompt) - prepared.num_visual,
             tiles=sum(plan.num_tiles for plan in prepared.plans),
             grid=" ".join(_layout(prepared, index) for index, m in enumerate(media) if not isinstance(m, VideoClip)),
             frames=sum(len(clip.frames_FHWC) for clip in clips),

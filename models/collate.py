@@ -6,24 +6,35 @@ Legend: N tiles, B rows, L sequence.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from anyres.lower import lower, resampled
 from anyres.needed import Needed, needed
 from anyres.plan import VisualPlan
 from models.batch import Batch, Known
 from models.prepared import Prepared
-from models.prompt.expand import IGNORED, TEXT
+from models.prompt.positions import IGNORED, TEXT, PromptPlan
 from models.same import distinct
 
 # the id below an ignored position; the model reads a visual token there, or nothing
 FILLER_ID = 0
 # tiles and known tokens by who they are, and the plans
 _Seen = tuple[int, tuple[int, ...], tuple[VisualPlan, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Rows:
+    """What a batch says of each position, int64 [B, L]."""
+
+    ids_BL: NDArray[np.int64]
+    visual_BL: NDArray[np.int64]
+    labels_BL: NDArray[np.int64]
+    attention_BL: NDArray[np.int64]
 
 
 def collate(prepared: Sequence[Prepared]) -> Batch:
@@ -42,8 +53,7 @@ def collate(prepared: Sequence[Prepared]) -> Batch:
         raise ValueError(f"collate: expected tiles of one dtype, got {', '.join(sorted(map(str, dtypes)))}")
     ends = accumulate(one.num_visual for one in shown)
     starts = {_seen(one): end - one.num_visual for one, end in zip(shown, ends, strict=True)}
-    rows = [_row(one, starts[_seen(one)]) for one in prepared]
-    length = max(len(ids_L) for ids_L, _, _ in rows)
+    rows = _rows([one.prompt for one in prepared], [starts[_seen(one)] for one in prepared])
     plans = [list(map(needed, one.drawn)) for one in shown]
     wanted = [_places(*one) for one in zip(shown, plans, strict=True)]
     pixels_NCHW, tile_of_N = distinct([one.pixels_NCHW for one in shown], wanted)
@@ -52,10 +62,10 @@ def collate(prepared: Sequence[Prepared]) -> Batch:
     return Batch(
         pixels_NCHW=pixels_NCHW,
         table=table,
-        ids_BL=_pad([ids_L for ids_L, _, _ in rows], length, FILLER_ID),
-        visual_BL=_pad([visual_L for _, visual_L, _ in rows], length, TEXT),
-        labels_BL=_pad([labels_L for _, _, labels_L in rows], length, IGNORED),
-        attention_BL=_pad([torch.ones_like(ids_L) for ids_L, _, _ in rows], length, 0),
+        ids_BL=torch.from_numpy(rows.ids_BL),
+        visual_BL=torch.from_numpy(rows.visual_BL),
+        labels_BL=torch.from_numpy(rows.labels_BL),
+        attention_BL=torch.from_numpy(rows.attention_BL),
         # a copy commutes with a projector that reads one token at a time: what is dropped need not be projected
         pack_first=pack_first or (exact and table.num_tokens < table.num_source),
         tile_of_N=tile_of_N,
@@ -99,17 +109,24 @@ def _places(one: Prepared, plans: Sequence[Needed]) -> list[int]:
     return [start + tile for start, own in zip(starts, plans, strict=False) for tile in own.tiles]
 
 
-def _row(one: Prepared, offset: int) -> tuple[Tensor, Tensor, Tensor]:
-    ids_L, visual_L = _numbers(one.prompt.ids), _numbers(one.prompt.visual)
-    at_visual_L = visual_L != TEXT
-    # the placeholder's id may lie outside the vocabulary
-    return ids_L.masked_fill(at_visual_L, FILLER_ID), visual_L + offset * at_visual_L, _numbers(one.prompt.labels)
-
-
-def _numbers(values: Sequence[int]) -> Tensor:
-    # torch would look at each number twice
-    return torch.from_numpy(np.fromiter(values, dtype=np.int64, count=len(values)))
-
-
-def _pad(rows: Sequence[Tensor], length: int, value: int) -> Tensor:
-    return torch.stack([torch.nn.functional.pad(row_L, (0, length - len(row_L)), value=value) for row_L in rows])
+def _rows(prompts: Sequence[PromptPlan], offsets: Sequence[int]) -> _Rows:
+    """Return prompts as rows of one length, each with its packed tokens counted from its offset on."""
+    shape = len(prompts), max(map(len, prompts))
+    rows = _Rows(
+        # the placeholder's id may lie outside the vocabulary
+        ids_BL=np.full(shape, FILLER_ID, dtype=np.int64),
+        visual_BL=np.full(shape, TEXT, dtype=np.int64),
+        labels_BL=np.full(shape, IGNORED, dtype=np.int64),
+        attention_BL=np.zeros(shape, dtype=np.int64),
+    )
+    for row, (prompt, offset) in enumerate(zip(prompts, offsets, strict=True)):
+        place = 0
+        for run in prompt.runs:
+            inside = slice(place, place + run.count)
+            if run.first == TEXT:
+                rows.ids_BL[row, inside], rows.labels_BL[row, inside] = run.ids, run.labels
+            else:
+                rows.visual_BL[row, inside] = np.arange(offset + run.first, offset + run.first + run.count)
+            place += run.count
+        rows.attention_BL[row, :place] = 1
+    return rows

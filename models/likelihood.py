@@ -18,7 +18,7 @@ from models.logprob import LogProb
 from models.prefix import common
 from models.prepared import Prepared
 from models.processor import Processor
-from models.prompt.expand import IGNORED
+from models.prompt.positions import IGNORED
 
 
 def answer_logprobs(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from anyres.plan import VisualPlan
-from models.prompt.expand import PromptPlan
+from models.prompt.positions import PromptPlan
 from models.prompt.times import Times
 from models.shapes import Settled
 from video.plan import slots

@@ -24,8 +24,9 @@ from models.example import PLACEHOLDER, Example
 from models.generation import Stopped
 from models.looks import shape_of, shapes_of
 from models.prepared import Prepared
-from models.prompt.expand import PromptPlan, expand
+from models.prompt.expand import expand
 from models.prompt.labels import Labels, learn, learned_ids, mask
+from models.prompt.positions import PromptPlan
 from models.prompt.slots import spread
 from models.prompt.templates import template
 from models.prompt.times import Times, announce
@@ -226,7 +227,7 @@ class Processor:
         counts = [slots(plan, look.video) for plan, look in zip(plans, looks, strict=True)]
         prompt = self._expand(example, counts, times, [look.video for look in looks])
         visual = sum(plan.num_tokens for plan in plans)
-        text, spec = len(prompt.ids) - visual, self.spec
+        text, spec = len(prompt) - visual, self.spec
         if visual + text > spec.context:
             help_ = remedies(shapes_of(example.media), spec, looks, text)
             check_context(visual, text, spec.llm.context, spec.rope_factor, help_)

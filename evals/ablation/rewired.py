@@ -17,7 +17,7 @@ from evals.predict import Answer, Question, Ready
 from evals.sample import Media
 from evals.store.ledger import Config
 from models.prepared import Prepared
-from models.prompt.expand import PromptPlan
+from models.prompt.positions import PromptPlan
 
 
 class RewiredAnswerer:
@@ -64,12 +64,12 @@ def rewired(prepared: Prepared, wiring: Wiring, seed: str) -> Prepared:
 def _without_ends(prepared: Prepared) -> PromptPlan:
     starts = list(accumulate((plan.num_tokens for plan in prepared.plans), initial=0))[:-1]
     dropped = {start + place for start, plan in zip(starts, prepared.plans, strict=True) for place in end_places(plan)}
-    prompt = prepared.prompt
-    kept = [place for place, visual in enumerate(prompt.visual) if visual not in dropped]
+    ids, labels, visual = prepared.prompt.ids, prepared.prompt.labels, prepared.prompt.visual
+    kept = [place for place, index in enumerate(visual) if index not in dropped]
     # visual tokens stand in their own order, so those that are left are simply counted
     count = iter(range(len(kept)))
-    return PromptPlan(
-        ids=tuple(prompt.ids[place] for place in kept),
-        labels=tuple(prompt.labels[place] for place in kept),
-        visual=tuple(next(count) if prompt.visual[place] >= 0 else prompt.visual[place] for place in kept),
+    return PromptPlan.of(
+        ids=[ids[place] for place in kept],
+        labels=[labels[place] for place in kept],
+        visual=[next(count) if visual[place] >= 0 else visual[place] for place in kept],
     )

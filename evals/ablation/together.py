@@ -31,7 +31,7 @@ from models.laid_out import laid_out
 from models.lmm import LMM
 from models.prepared import Prepared
 from models.processor import Processor
-from models.prompt.expand import TEXT
+from models.prompt.positions import TEXT
 from models.same import distinct
 
 # codes of one segment's tokens: more than a segment has
@@ -141,7 +141,7 @@ class Together:
         """Return the language model's inputs [L, D] of each row; each distinct tile is encoded once."""
         batch = self.processor.collate(rows).to(self.model.device)
         embeds_BLD = self.model.embed(batch)
-        return [embeds_LD[: len(one.prompt.ids)] for embeds_LD, one in zip(embeds_BLD, rows, strict=True)]
+        return [embeds_LD[: len(one.prompt)] for embeds_LD, one in zip(embeds_BLD, rows, strict=True)]
 
     def _read(self, trie: Trie, embeds: Sequence[Tensor]) -> list[KeysValues]:
         """Return what the language model keeps of each node's own positions: [H, S, K] of each layer."""

@@ -176,7 +176,7 @@ class AnyResAdapter(lmms):
             GenerationResult(
                 text=processor.decode(ids_L, writing.stop),
                 token_counts=TokenCounts(
-                    input_tokens=len(one.prompt.ids), output_tokens=len(processor.written(ids_L, writing.stop))
+                    input_tokens=len(one.prompt), output_tokens=len(processor.written(ids_L, writing.stop))
                 ),
             )
             for one, ids_L in zip(prepared, ids_BL, strict=True)

@@ -5,22 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.example import PLACEHOLDER
+from models.prompt.positions import IGNORED, PromptPlan, Run
 from models.prompt.template import Rendered, Span
 
 Encode = Callable[[str], list[int]]
 Tokenization = Literal["official", "transformers"]
-
-IGNORED = -100
-TEXT = -1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptPlan:
-    """One sample's sequence: ids; labels, the id to learn or -100; visual, the index of a packed token or -1 = text."""
-
-    ids: tuple[int, ...]
-    labels: tuple[int, ...]
-    visual: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,18 +116,14 @@ def _clip(span: Span, start: int, stop: int) -> Span:
 
 
 def _join(pieces: Sequence[_Piece], num_tokens: Sequence[int], image_id: int, learned: frozenset[int]) -> PromptPlan:
-    ids: list[int] = []
-    labels: list[int] = []
-    visual: list[int] = []
+    runs: list[Run] = []
     placed = 0
     for index, piece in enumerate(pieces):
-        ids += piece.ids
-        labels += [id if mark or id in learned else IGNORED for id, mark in zip(piece.ids, piece.trained, strict=True)]
-        visual += [TEXT] * len(piece.ids)
-        if index < len(num_tokens):
-            count = num_tokens[index]
-            ids += [image_id] * count
-            labels += [IGNORED] * count
-            visual += range(placed, placed + count)
-            placed += count
-    return PromptPlan(ids=tuple(ids), labels=tuple(labels), visual=tuple(visual))
+        if piece.ids:
+            marked = zip(piece.ids, piece.trained, strict=True)
+            labels = tuple(id if mark or id in learned else IGNORED for id, mark in marked)
+            runs.append(Run(ids=tuple(piece.ids), labels=labels, count=len(piece.ids)))
+        if index < len(num_tokens) and num_tokens[index]:
+            runs.append(Run(ids=(image_id,), first=placed, count=num_tokens[index]))
+            placed += num_tokens[index]
+    return PromptPlan(runs=tuple(runs))

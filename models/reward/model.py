@@ -14,7 +14,7 @@ from models.example import Example
 from models.lmm import LMM, positions
 from models.prepared import Prepared
 from models.processor import Processor
-from models.prompt.expand import PromptPlan
+from models.prompt.positions import PromptPlan
 from models.reward.prompt import FACTUAL, PLAIN, scoring_text, shuffled, with_scoring
 
 
@@ -74,13 +74,13 @@ class RewardModel(nn.Module):
     def _open(self, prompt: PromptPlan, name: str) -> PromptPlan:
         """Return a prompt without the marker that closes its last answer."""
         close = self.processor.encode(self.processor.template.answer_close)
-        end = len(prompt.ids) - len(close)
+        end = len(prompt) - len(close)
         if list(prompt.ids[end:]) != close:
             raise ValueError(
                 f"example {name}: expected the prompt to end with {self.processor.template.answer_close!r}, "
                 f"ids {close}, got {list(prompt.ids[end:])}"
             )
-        return PromptPlan(ids=prompt.ids[:end], labels=prompt.labels[:end], visual=prompt.visual[:end])
+        return PromptPlan.of(ids=prompt.ids[:end], labels=prompt.labels[:end], visual=prompt.visual[:end])
 
 
 def fresh_head(hidden: int) -> nn.Linear:

@@ -127,7 +127,7 @@ class Session:
         text = with_media(question, len(media) if self.turns else len(shown))
         turns = (*self.turns, Turn(role="user", text=text))
         prepared = self._prepare(Example(id="question", media=shown, turns=turns), look)
-        length = len(prepared.prompt.ids)
+        length = len(prepared.prompt)
         limit = min(self.max_new_tokens, self.processor.spec.context - length)
         if limit < 1:
             raise ValueError(f"the prompt fills the context: {length} of {self.processor.spec.context} positions")
@@ -168,7 +168,7 @@ class Session:
         before, budget = self.memory.prepared, look.budget
         if before is not None and len(before.plans) == len(example.media):
             again = self.processor.reprompt(before, example)
-            if budget is None or len(again.prompt.ids) <= budget:
+            if budget is None or len(again.prompt) <= budget:
                 return again
         return self.processor.prepare(
             example, grid=look.grid, video=look.video, times=look.times, budget=budget, looks=look.media

@@ -56,7 +56,7 @@ def sft_source(
     def prepare(index: int) -> Prepared:
         return processor.prepare(_example(conversations[index], processor))
 
-    lengths = [len(prepare(index).prompt.ids) for index in range(len(conversations))]
+    lengths = [len(prepare(index).prompt) for index in range(len(conversations))]
 
     @lru_cache(maxsize=2)
     def epoch(number: int) -> list[tuple[int, ...]]:

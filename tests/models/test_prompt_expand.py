@@ -11,7 +11,8 @@ from tokenizers.trainers import BpeTrainer
 
 from models.example import Turn
 from models.pocket.tokenizer import build_tokenizer
-from models.prompt.expand import IGNORED, PromptPlan, expand
+from models.prompt.expand import expand
+from models.prompt.positions import IGNORED, PromptPlan
 from models.prompt.template import Rendered, Span
 from models.prompt.templates import template
 
