@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kernels.pack.maps import MADE_BY, GatherMap, InverseMap, Taps
 from kernels.pack.places import Places, Run, runs
-from kernels.pack.slabs import copy_slab, within
+from kernels.pack.slabs import Slabs, copy_slab
 from kernels.pool.peaks import Scratch, largest_of
 
 # bytes of the weighted rows that are made before they are copied to their place: they stay in the cache, and glibc
@@ -37,14 +37,12 @@ def pack_into(
     num_tokens = len(gather.copied_T)
     if visual_R is not None and len(visual_R) and int(visual_R.max()) >= num_tokens:
         raise ValueError(f"pack: the visual index names token {int(visual_R.max())} of {num_tokens}")
-    pieces = gather.pieces_G3.tolist()
-    for run in [Run(0, num_tokens, 0)] if visual_R is None else runs(visual_R):
-        if run.first >= 0:
-            _write_run(out_RD, run, pieces, features_MD, gather)
+    pieces, copies = gather.pieces_G3.tolist(), Slabs(gather.slabs_W6)
+    placed = [run for run in ([Run(0, num_tokens, 0)] if visual_R is None else runs(visual_R)) if run.first >= 0]
+    for run in placed:
+        _write_run(out_RD, run, pieces, copies, features_MD, gather)
     if len(gather.end_row_E):
-        row_E, which_E = _rows_of(gather.end_row_E, visual_R, num_tokens)
-        vector_E = gather.end_vec_E[which_E]
-        out_RD.index_copy_(0, row_E, ends_KD.to(out_RD.dtype).index_select(0, vector_E))
+        _write_ends(out_RD, visual_R, placed, ends_KD, gather)
     if len(gather.peak_row_Z):
         row_Z, which_Z = _rows_of(gather.peak_row_Z, visual_R, num_tokens)
         _write_largest(out_RD, row_Z, features_MD, gather, which_Z, winners_TD)
@@ -96,7 +94,9 @@ def pack_grad_ends(grad_RD: Tensor, inverse: InverseMap, num_ends: int, places: 
     return grad_KD
 
 
-def _write_run(out_RD: Tensor, run: Run, pieces: list[list[int]], features_MD: Tensor, gather: GatherMap) -> None:
+def _write_run(
+    out_RD: Tensor, run: Run, pieces: list[list[int]], copies: Slabs, features_MD: Tensor, gather: GatherMap
+) -> None:
     """Write a run's copies and weighted sums; its end vectors and largest of blocks are written afterwards."""
     shift = run.start - run.first
     for first, stop, how in pieces:
@@ -104,7 +104,7 @@ def _write_run(out_RD: Tensor, run: Run, pieces: list[list[int]], features_MD: T
         if start >= stop or how == MADE_BY["largest"]:
             continue
         if how == MADE_BY["copy"]:
-            _copy(out_RD, shift, start, stop, features_MD, gather)
+            _copy(out_RD, shift, (start, stop), copies, features_MD, gather)
             continue
         step = max(CHUNK_BYTES // max(features_MD.shape[1] * features_MD.dtype.itemsize, 1), 1)
         for low in range(start, stop, step):
@@ -112,15 +112,32 @@ def _write_run(out_RD: Tensor, run: Run, pieces: list[list[int]], features_MD: T
             out_RD[low + shift : high + shift] = _weighted_rows(features_MD, gather.taps.rows(low, high))
 
 
-def _copy(out_RD: Tensor, shift: int, start: int, stop: int, features_MD: Tensor, gather: GatherMap) -> None:
+def _copy(
+    out_RD: Tensor, shift: int, tokens: tuple[int, int], copies: Slabs, features_MD: Tensor, gather: GatherMap
+) -> None:
     """Copy the packed tokens from start to stop - 1: whole slabs, or token by token where one is cut."""
-    found = within(gather.slabs_W6, start, stop)
+    start, stop = tokens
+    found = copies.within(start, stop)
     if found is None:
         rows_RD = out_RD[start + shift : stop + shift]
         torch.index_select(features_MD, 0, gather.copied_T[start:stop], out=rows_RD)
         return
     for slab in found:
         copy_slab(out_RD, shift, features_MD, slab)
+
+
+def _write_ends(out_RD: Tensor, visual_R: Tensor | None, placed: list[Run], ends_KD: Tensor, gather: GatherMap) -> None:
+    """Write the end vectors of the packed tokens that are placed: by slabs, or row by row where one is cut."""
+    slabs = Slabs(gather.end_slabs_W6)
+    found = [slabs.within(run.first, run.first + run.stop - run.start) for run in placed]
+    if None in found:
+        row_E, which_E = _rows_of(gather.end_row_E, visual_R, len(gather.copied_T))
+        vector_E = gather.end_vec_E[which_E]
+        out_RD.index_copy_(0, row_E, ends_KD.to(out_RD.dtype).index_select(0, vector_E))
+        return
+    for run, slabs_of_run in zip(placed, found, strict=True):
+        for slab in slabs_of_run:
+            copy_slab(out_RD, run.start - run.first, ends_KD, slab)
 
 
 def _rows_of(token_E: Tensor, visual_R: Tensor | None, num_tokens: int) -> tuple[Tensor, Tensor]:

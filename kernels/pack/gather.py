@@ -14,7 +14,7 @@ import torch
 
 from kernels.pack.columns import END_CODES, REDUCE_CODES, Column
 from kernels.pack.maps import MADE_BY, GatherMap, taps_of
-from kernels.pack.slabs import slabs
+from kernels.pack.slabs import end_slabs, slabs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,7 @@ def gather_map(host_SC: np.ndarray, segment_of_T: np.ndarray) -> GatherMap:
         peak_row_Z=torch.from_numpy(token_Z),
         peaks_ZB=torch.from_numpy(np.where(inside_ZB, index_ZB, np.int32(-1))),
         slabs_W6=torch.from_numpy(slabs(host_SC, ~resized_S)),
+        end_slabs_W6=torch.from_numpy(end_slabs(host_SC)),
     )
 
 

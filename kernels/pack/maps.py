@@ -64,7 +64,8 @@ class GatherMap:
     last, how: of MADE_BY), all tokens in order; the end vectors among them are written afterwards. end_row_E,
     end_vec_E: int64, the packed tokens that are end vectors and which vector each is. peak_row_Z: int64, the packed
     tokens that are the largest of a block. peaks_ZB: int32, the source tokens of each block, row by row; -1 behind
-    those of a smaller block. slabs_W6: the copies by kernels.pack.slabs, none where they are many and small.
+    those of a smaller block. slabs_W6, end_slabs_W6: the copies and the end vectors by kernels.pack.slabs, none where
+    they are many and small.
     """
 
     taps: Taps
@@ -75,18 +76,20 @@ class GatherMap:
     peak_row_Z: Tensor
     peaks_ZB: Tensor
     slabs_W6: Tensor
+    end_slabs_W6: Tensor
 
     def tensors(self) -> list[Tensor]:
         """Return the map's tensors, for an operator that takes lists of tensors; `of` reads them back."""
-        rest = [self.end_row_E, self.end_vec_E, self.peak_row_Z, self.peaks_ZB, self.slabs_W6]
+        rest = [self.end_row_E, self.end_vec_E, self.peak_row_Z, self.peaks_ZB, self.slabs_W6, self.end_slabs_W6]
         return [*_tensors(self.taps), self.copied_T, self.pieces_G3, *rest]
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> "GatherMap":
         """Return the map from what `tensors` gave."""
-        ptr_R1, index_X, weight_X, copied_T, pieces_G3, end_row_E, end_vec_E, peak_row_Z, peaks_ZB, slabs_W6 = tensors
+        taps, rest = Taps(ptr_R1=tensors[0], index_X=tensors[1], weight_X=tensors[2]), tensors[3:]
+        copied_T, pieces_G3, end_row_E, end_vec_E, peak_row_Z, peaks_ZB, slabs_W6, end_slabs_W6 = rest
         return cls(
-            taps=Taps(ptr_R1=ptr_R1, index_X=index_X, weight_X=weight_X),
+            taps=taps,
             copied_T=copied_T,
             pieces_G3=pieces_G3,
             end_row_E=end_row_E,
@@ -94,6 +97,7 @@ class GatherMap:
             peak_row_Z=peak_row_Z,
             peaks_ZB=peaks_ZB,
             slabs_W6=slabs_W6,
+            end_slabs_W6=end_slabs_W6,
         )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,16 +29,14 @@ def runs(visual_R: Tensor) -> list[Run]:
     """Return the rows, of a visual index on the host, as runs of text and of packed tokens in a row."""
     if not len(visual_R):
         return []
-    before, after = visual_R[:-1], visual_R[1:]
-    is_text = after < 0
-    breaks = (is_text != (before < 0)) | (~is_text & (after - before != 1))
-    starts = [0, *(torch.nonzero(breaks).flatten() + 1).tolist()]
-    return [
-        Run(start, stop, first)
-        for start, stop, first in zip(
-            starts, [*starts[1:], len(visual_R)], visual_R[starts].clamp(min=-1).tolist(), strict=True
-        )
-    ]
+    # numpy's calls on short arrays take a fraction of torch's
+    host_R = visual_R.numpy()
+    is_text_R = host_R < 0
+    breaks = (host_R[1:] - host_R[:-1] != 1) | is_text_R[:-1]
+    breaks &= ~(is_text_R[1:] & is_text_R[:-1])
+    starts = np.concatenate([[0], np.flatnonzero(breaks) + 1])
+    stops, firsts = [*starts[1:].tolist(), len(host_R)], np.maximum(host_R[starts], -1).tolist()
+    return [Run(*run) for run in zip(starts.tolist(), stops, firsts, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,10 +1,13 @@
-"""Copies as slabs: equally long runs of tokens that lie at equal distances in the features and in the packed tokens.
+"""Copies as slabs: equally long runs of tokens that lie at equal distances in their source and in the packed tokens.
 
-A tile that is not resampled is one slab, so a CPU moves whole rows of a tile at a time instead of single tokens. Slabs
-pay from a few tokens on; a table of many small ones has none.
+A tile that is not resampled is one slab, so a CPU moves whole rows of a tile at a time instead of single tokens; what
+closes the rows of a segment is one too, whose source stays where it is. Slabs pay from a few tokens on; a table of many
+small ones has none.
 
 Legend: S segments, C columns of the table, W slabs.
 """
+
+from bisect import bisect_left
 
 import numpy as np
 import torch
@@ -14,6 +17,8 @@ from kernels.pack.columns import END_CODES, Column
 
 # below so many tokens a slab on average costs as much as its tokens one by one
 TOKENS_OF_A_SLAB = 64
+# and so many end vectors, each of which is a run of its own
+ENDS_OF_A_SLAB = 4
 
 
 def slabs(host_SC: np.ndarray, copied_S: np.ndarray) -> np.ndarray:
@@ -35,6 +40,23 @@ def slabs(host_SC: np.ndarray, copied_S: np.ndarray) -> np.ndarray:
         else:
             joined.append(slab)
     return np.array(joined, dtype=np.int64).reshape(-1, 6)
+
+
+def end_slabs(host_SC: np.ndarray) -> np.ndarray:
+    """Return the end vectors as int64 [W, 6] like slabs, by packed token; their source is the number of the vector."""
+    column = dict(zip(Column, host_SC.T.astype(np.int64), strict=True))
+    out_h, out_w, dst, end = (column[name] for name in (Column.OUT_H, Column.OUT_W, Column.DST, Column.END))
+    closed, ended, close = end == END_CODES["row"], end == END_CODES["segment"], column[Column.CLOSE]
+    one, none = np.ones_like(dst), np.zeros_like(dst)
+    kinds = (
+        (closed & (out_h > 0), [dst + out_w, column[Column.VEC], out_h, one, out_w + 1, none]),
+        (ended, [dst + out_h * out_w, column[Column.VEC], one, one, none, none]),
+        (close > 0, [dst + out_h * (out_w + closed) + ended, close - 1, one, one, none, none]),
+    )
+    found = np.concatenate([np.stack(slab, 1)[wanted] for wanted, slab in kinds])
+    if len(found) * ENDS_OF_A_SLAB > found[:, 2].sum():
+        return np.empty((0, 6), dtype=np.int64)
+    return found[np.argsort(found[:, 0], kind="stable")]
 
 
 def _of_segment(segment: list[int]) -> list[tuple[int, ...]]:
@@ -62,21 +84,29 @@ def _slab(dst: int, src: int, runs: int, length: int, dst_step: int, src_step: i
     return dst, src, runs, length, dst_step, src_step
 
 
-def within(slabs_W6: Tensor, start: int, stop: int) -> list[list[int]] | None:
-    """Return the slabs of the packed tokens from start to stop - 1; None where one of them reaches across."""
-    first_W, runs_W, length_W, step_W = (slabs_W6[:, column] for column in (0, 2, 3, 4))
-    last_W = first_W + (runs_W - 1) * step_W + length_W
-    touched_W = (first_W < stop) & (last_W > start)
-    if not len(slabs_W6) or bool((touched_W & ((first_W < start) | (last_W > stop))).any()):
-        return None
-    return slabs_W6[touched_W].tolist()
+class Slabs:
+    """Slabs at hand for one packing, by their first packed token."""
+
+    def __init__(self, slabs_W6: Tensor) -> None:
+        host_W6 = slabs_W6.numpy()
+        first_W, runs_W, length_W, step_W = (host_W6[:, column] for column in (0, 2, 3, 4))
+        self._slabs = host_W6.tolist()
+        self._first = first_W.tolist()
+        # behind the last packed token of a slab and all those before it
+        self._reach = np.maximum.accumulate(first_W + (runs_W - 1) * step_W + length_W).tolist()
+
+    def within(self, start: int, stop: int) -> list[list[int]] | None:
+        """Return those of the packed tokens from start to stop - 1; None where there is none at all, or one is cut."""
+        low, high = bisect_left(self._first, start), bisect_left(self._first, stop)
+        cut = (low > 0 and self._reach[low - 1] > start) or (high > 0 and self._reach[high - 1] > stop)
+        return None if cut or not self._slabs else self._slabs[low:high]
 
 
-def copy_slab(out_RD: Tensor, shift: int, features_MD: Tensor, slab: list[int]) -> None:
-    """Copy one slab into the rows `shift` behind its packed tokens."""
+def copy_slab(out_RD: Tensor, shift: int, source_MD: Tensor, slab: list[int]) -> None:
+    """Copy one slab of contiguous rows into the rows `shift` behind its packed tokens."""
     dst, src, runs, length, dst_step, src_step = slab
-    width = features_MD.shape[1]
+    width = source_MD.shape[1]
     size = (runs, length * width)
-    source = torch.as_strided(features_MD, size, (src_step * width, 1), features_MD.storage_offset() + src * width)
+    source = torch.as_strided(source_MD, size, (src_step * width, 1), source_MD.storage_offset() + src * width)
     offset = out_RD.storage_offset() + (dst + shift) * width
     torch.as_strided(out_RD, size, (dst_step * width, 1), offset).copy_(source)

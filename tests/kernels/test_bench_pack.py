@@ -13,6 +13,7 @@ from anyres.plan import plan_image
 from kernels.bench import run
 from kernels.bench.cases import CASES, NEXT, ONEVISION, POOL_24, POOL_27, ImageCase
 from kernels.bench.clock import copy_of, measure
+from kernels.bench.embeds import prompts
 from kernels.bench.pack import moved_rows
 from kernels.bench.peers import eager_merge, transformers_merge
 from kernels.bench.rows import timings
@@ -87,13 +88,19 @@ def test_run_writes_its_rows(tmp_path: Path) -> None:
 def test_packing_into_the_inputs_is_timed_too() -> None:
     """Every peer's inputs are checked against the definition before they are timed."""
     setting = Setting(device="cpu", dtype=torch.float32, width=2, cases=("next-336",))
-    found = [row for work in benchmark("embeds")(setting) for row in timings(work, timed(work), "cpu", 0.0)]
+    works = list(benchmark("embeds")(setting))
+    found = [row for work in works for row in timings(work, timed(work), "cpu", 0.0)]
     names = ("transformers", "eager", "cpu", "copy")
     assert [(row.direction, row.implementation) for row in found] == [
         (direction, name) for direction in ("into", "embeds", "backward") for name in names
     ]
     # the longest image: 48 rows of 36 tokens and an end vector, an overview of 24 x 24, 64 words
     assert {row.shape for row in found} == {"20736 -> 15554 tokens in 8 x 2416 rows"}
+    # end vectors are read from nowhere; of a word in several rows, one reading
+    into, looked_up, _ = works
+    assert into.moved_bytes == (15_264 + 15_554) * 2 * 4
+    ids, visual = prompts([2340, 1948, 2340, 1598, 1656, 2352, 1176, 2144], "cpu")
+    assert looked_up.moved_bytes - into.moved_bytes == (3774 + len(set(ids[visual < 0].tolist()))) * 2 * 4
 
 
 def timed(work: Work) -> dict[str, list[float]]:

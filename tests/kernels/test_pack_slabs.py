@@ -14,6 +14,7 @@ from kernels.pack.table import PackTable
 @pytest.fixture
 def small_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slabs, "TOKENS_OF_A_SLAB", 1)
+    monkeypatch.setattr(slabs, "ENDS_OF_A_SLAB", 1)
 
 
 @pytest.mark.usefixtures("small_slabs")
@@ -33,6 +34,40 @@ def test_every_table_by_slabs(table: PackTable) -> None:
     cpu.pack_into(rows, visual, features.flatten(0, 1), ends, gather)
     torch.testing.assert_close(rows[visual >= 0], expected, rtol=0, atol=1e-6)
     assert not rows[visual < 0].any()
+
+
+@pytest.mark.usefixtures("small_slabs")
+def test_end_vectors_by_slabs_are_those_one_by_one(table: PackTable) -> None:
+    gather = gather_map(table.host_SC, table.host_T)
+    found = sorted(
+        (dst + run * dst_step, vector)
+        for dst, vector, runs, length, dst_step, src_step in slabs.end_slabs(table.host_SC).tolist()
+        for run in range(runs)
+        if (length, src_step) == (1, 0)
+    )
+    assert found == list(zip(gather.end_row_E.tolist(), gather.end_vec_E.tolist(), strict=True))
+
+
+def test_end_vectors_of_rows_are_one_slab_and_single_ones_none() -> None:
+    # the crops' heights; behind a row of 48 and its end vector the next
+    found_W6 = slabs.end_slabs(NEXT.table().host_SC)
+    assert found_W6[:, 2].tolist() == [36, 28, 36, 14, 72, 48, 24, 32]
+    assert found_W6[0].tolist() == [576 + 48, 0, 36, 1, 49, 0]
+    closed = [[f * 4, 1, 2, 0, 0, 2, 2, 2, 2, 2, 0, f * 5, 0, 0] for f in range(50)]
+    assert slabs.end_slabs(np.array(closed)).tolist() == []
+
+
+def test_slabs_within_a_run() -> None:
+    # two tiles side by side, 3 rows of 2 + 2 tokens and an end vector, then a run of 5
+    found = slabs.Slabs(torch.tensor([[0, 0, 3, 2, 5, 2], [2, 6, 3, 2, 5, 2], [15, 12, 1, 5, 0, 0]]))
+    assert [slab[0] for slab in found.within(0, 20)] == [0, 2, 15]
+    assert [slab[0] for slab in found.within(15, 20)] == [15]
+    assert [slab[0] for slab in found.within(0, 15)] == [0, 2]
+    assert found.within(20, 30) == []
+    # cut in front, behind, in the middle
+    for start, stop in ((1, 20), (0, 19), (13, 20), (5, 10)):
+        assert found.within(start, stop) is None
+    assert slabs.Slabs(torch.empty(0, 6, dtype=torch.int64)).within(0, 9) is None
 
 
 def test_a_tile_is_a_slab_and_runs_on_are_one() -> None:
