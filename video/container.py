@@ -19,6 +19,9 @@ from video.errors import MediaError
 FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,ogg,asf,h264,hevc,m4v,mpegvideo,ivf,gif,mjpeg,mxf,nut,wtv,rm,vob,dv"
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
+# what decoders are asked to be strict about: checksums of pictures (MD5 in HEVC), and whatever encoders do not write
+STRICT = {"err_detect": "crccheck+explode+aggressive"}
+
 # containers whose packets are found one by one
 INDEXED = ("mov", "matroska")
 
@@ -27,9 +30,10 @@ av.logging.set_level(None)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(path: Path, strict: bool = False) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a local file and its first video stream that is no cover picture; one decoder thread.
 
+    strict: decoding fails where a decoder would else hide what it finds odd; what it gives is the same.
     Raises MediaError where the file is no container that is read here, holds no video, or fails while it is read.
     """
     try:
@@ -44,6 +48,8 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if streams[0].codec_context is None:
             raise MediaError(path, "unsupported", "no decoder for its video codec")
         streams[0].codec_context.thread_count = 1
+        if strict:
+            streams[0].codec_context.options = STRICT
         _leave_out(container, streams[0])
         try:
             yield container, streams[0]

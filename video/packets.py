@@ -23,6 +23,7 @@ from video.errors import MediaError
 from video.matroska import missing_bytes
 from video.scan import NO_TIME, Packets, by_reading, confirmed, has_tables, table_of
 from video.timeline import Timeline
+from video.transport import whole_packets
 
 # by how much a header's duration may miss that of the frames before it counts as wrong
 DURATION_S, DURATION_PART = 0.5, 0.1
@@ -183,7 +184,7 @@ def _build(
     stored = HW(first.height, first.width)
     duration = _duration(shown, identified)
     flags: dict[Flag, bool] = {
-        "corrupt": start > 0 or bool((packets.corrupt_P | packets.wrong_P).any()),
+        "corrupt": start > 0 or bool((packets.corrupt_P | packets.wrong_P).any()) or _gaps(path, container),
         "count": missing is not None or stream.frames not in (0, len(packets)),
         "time": not identified or _wrong_duration(container, stream, times_F, duration),
     }
@@ -211,6 +212,10 @@ def _build(
         has_duration=container.duration is not None,
         damaged=_damaged(decodable, shown_P, identified),
     )
+
+
+def _gaps(path: Path, container: InputContainer) -> bool:
+    return "mpegts" in container.format.name and not whole_packets(path)
 
 
 def _damaged(packets: Packets, shown_P: ndarray, identified: bool) -> frozenset[int]:

@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import av
 from av.container import InputContainer
@@ -31,16 +32,25 @@ def cores() -> int:
     return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
-def decode_groups(index: PacketIndex, unique: Sequence[int], keep: Keep, workers: int | None = None) -> set[int]:
-    """Hand frames `unique` (rising) to `keep`, from any thread and in any order; return those that are still missing.
+@dataclass(slots=True, kw_only=True)
+class Kept:
+    """The frames that were handed on, and whether a strict decoder found something wrong on the way."""
 
-    Missing are all frames of a file that cannot seek, and those of groups that are not clean: damaged, out of order or
-    interlaced. workers: decoders at a time, by default as many as there are processors.
+    frames: set[int] = field(default_factory=set)
+    odd: bool = False
+
+
+def decode_groups(index: PacketIndex, unique: Sequence[int], keep: Keep, workers: int | None = None) -> Kept:
+    """Hand frames `unique` (rising) to `keep`, from any thread and in any order; return which.
+
+    Missing are all frames of a file that cannot seek, and those of groups that are not clean: damaged, out of order,
+    interlaced, or with anything that a strict decoder takes for an error. workers: decoders at a time, by default as
+    many as there are processors.
     """
+    kept = Kept()
     if not seekable(index):
-        return set(unique)
+        return kept
     groups, decoders = queued(gops(index.pts_F, index.key_pts, unique), index.size, workers or cores())
-    kept: set[int] = set()
     # each takes the next one when it is done, the main thread too
     waiting = deque(groups)
     with ThreadPoolExecutor(max(1, decoders - 1), thread_name_prefix="anyres-decoder") as pool:
@@ -48,15 +58,21 @@ def decode_groups(index: PacketIndex, unique: Sequence[int], keep: Keep, workers
         _work(index, waiting, keep, kept)
         for other in others:
             other.result()
-    return set(unique) - kept
+    return kept
 
 
-def _work(index: PacketIndex, waiting: deque[Gop], keep: Keep, kept: set[int]) -> None:
+def _work(index: PacketIndex, waiting: deque[Gop], keep: Keep, kept: Kept) -> None:
     """Decode groups until none waits; what is kept is added to `kept`."""
-    with opened(index.path) as (container, stream):
+    with opened(index.path, strict=True) as (container, stream):
         skip = skippable(index, stream)
         while (gop := _next(waiting)) is not None:
-            kept.update(_clean(index, container, stream, gop, skip, keep))
+            try:
+                kept.frames.update(_clean(index, container, stream, gop, skip, keep))
+            except Unclean as error:
+                kept.odd = kept.odd or error.corrupt
+            except av.FFmpegError:
+                # of the container, which the plain decoder is told too
+                continue
 
 
 def _next(waiting: deque[Gop]) -> Gop | None:
@@ -69,13 +85,12 @@ def _next(waiting: deque[Gop]) -> Gop | None:
 def _clean(
     index: PacketIndex, container: InputContainer, stream: VideoStream, gop: Gop, skip: bool, keep: Keep
 ) -> list[int]:
-    """Hand the frames of one group to `keep` and return their numbers; none where it is not clean."""
+    """Hand the frames of one group to `keep` and return their numbers.
+
+    Raises Unclean or FFmpeg's errors where it is not clean; what it gave is overwritten by the plain decoder.
+    """
     found: list[int] = []
-    try:
-        for number, frame in shown(index, container, stream, gop, skip):
-            keep(number, frame)
-            found.append(number)
-    except (Unclean, av.FFmpegError):
-        # what it gave is overwritten by the plain decoder
-        return []
+    for number, frame in shown(index, container, stream, gop, skip):
+        keep(number, frame)
+        found.append(number)
     return found

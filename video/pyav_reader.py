@@ -110,17 +110,25 @@ class _Wanted:
 def _decode(
     index: PacketIndex, unique: Sequence[int], keep: Callable[[int, VideoFrame], None], workers: int | None = None
 ) -> tuple[Flag, ...]:
-    """Hand every frame wanted to `keep`; those that seeking misses are decoded from the start of the file."""
+    """Hand every frame wanted to `keep`; those that seeking misses are decoded from the start of the file.
+
+    Decoders are strict at first. What they stop at is decoded by one that is not: where that gives all frames whole,
+    the flag "corrupt" is raised.
+    """
     _check_sums(index, unique)
-    wanted = _Wanted(index, sorted(decode_groups(index, unique, keep, workers)), keep)
+    kept = decode_groups(index, unique, keep, workers)
+    wanted = _Wanted(index, sorted(set(unique) - kept.frames), keep)
+    odd = kept.odd
     if wanted.left and seekable(index):
         _by_seeking(wanted)
+    elif wanted.left:
+        odd = _strictly_from_start(wanted)
     if wanted.left:
         _from_start(wanted)
     if wanted.left:
         detail = f"{len(wanted.left)} of the frames asked for do not decode: {_times(index, wanted.left)}"
         raise MediaError(index.path, "damaged", detail)
-    return ("corrupt",) if wanted.corrupt else ()
+    return ("corrupt",) if wanted.corrupt or odd else ()
 
 
 def _check_sums(index: PacketIndex, unique: Sequence[int]) -> None:
@@ -166,10 +174,20 @@ def _group(wanted: _Wanted, frames: Iterator[VideoFrame], by_pts: Mapping[int, i
             break
 
 
-def _from_start(wanted: _Wanted) -> None:
+def _strictly_from_start(wanted: _Wanted) -> bool:
+    """Take frames until a strict decoder finds something wrong; return whether it did. The rest are left."""
+    try:
+        _from_start(wanted, strict=True)
+    except MediaError:
+        # a decoder that is not strict tells whether it matters
+        return True
+    return wanted.corrupt
+
+
+def _from_start(wanted: _Wanted, strict: bool = False) -> None:
     index = wanted.index
     by_pts = {index.pts_F[frame]: frame for frame in wanted.left} if index.pts_F else {}
-    with opened(index.path) as (container, stream):
+    with opened(index.path, strict) as (container, stream):
         for position, frame in wanted.whole(_in_order(index, frames_of(container, stream))):
             wanted.take(by_pts.get(frame.pts) if index.pts_F else position, frame)
             if not wanted.left:

@@ -7,6 +7,7 @@ Nothing odd is dealt with here: where a group is not clean, its frames are left 
 
 from collections.abc import Iterator
 
+import av
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -22,7 +23,11 @@ LAYERS_BYTE = 21
 
 
 class Unclean(Exception):
-    """A group that has to be decoded in full."""
+    """A group that has to be decoded in full. corrupt: because the decoder found something wrong."""
+
+    def __init__(self, corrupt: bool = False) -> None:
+        super().__init__()
+        self.corrupt = corrupt
 
 
 def seekable(index: PacketIndex) -> bool:
@@ -60,7 +65,7 @@ def shown(
             backward = latest is not None and frame.pts is not None and frame.pts <= latest
             # pictures of single fields are not whole packets: no part of one is left out
             if frame.pts is None or frame.is_corrupt or backward or (skip and frame.interlaced_frame):
-                raise Unclean
+                raise Unclean(frame.is_corrupt and not _leads(frame.pts, gop))
             latest = frame.pts
             number = numbers.pop(frame.pts, None)
             if number is not None:
@@ -73,7 +78,11 @@ def shown(
             raise Unclean
         wanted = packet.pts in unsent
         context.skip_frame = "NONREF" if skip and not wanted else "DEFAULT"
-        yield from checked(packet.decode())
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            raise Unclean(not _leads(packet.pts, gop)) from error
+        yield from checked(frames)
         unsent.discard(packet.pts)
         if not unsent:
             # those that wait for their turn come now, without a look at what follows
@@ -81,3 +90,8 @@ def shown(
             break
     if numbers:
         raise Unclean
+
+
+def _leads(pts: int | None, gop: Gop) -> bool:
+    """Tell whether a picture is shown before the point that it follows, and may lack what it refers to."""
+    return pts is not None and pts < gop.start
