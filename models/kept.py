@@ -7,13 +7,16 @@ Legend: N tiles, P tokens of a tile, E encoder width, D language model width, U 
 S segments, C columns of the table.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kernels.pack.columns import END_CODES, REDUCE_CODES, Column
 from kernels.pack.op import pack
-from kernels.pack.table import PackTable
+from kernels.pack.table import Made, PackTable
 
 # rows that a CPU projects at a time: what lies between two layers stays in its cache
 CPU_ROWS = 4096
@@ -53,7 +56,7 @@ def halves(table: PackTable) -> tuple[PackTable, PackTable]:
     picked_SC, closed_SC = table.host_SC.copy(), table.host_SC.copy()
     out_h_S, out_w_S = table.host_SC[:, Column.OUT_H], table.host_SC[:, Column.OUT_W]
     area_S = out_h_S.astype(np.int64) * out_w_S
-    first_S = np.cumsum(area_S) - area_S
+    first_S, kept = np.cumsum(area_S) - area_S, int(area_S.sum())
     picked_SC[:, Column.END], picked_SC[:, Column.VEC], picked_SC[:, Column.CLOSE] = END_CODES["none"], 0, 0
     picked_SC[:, Column.DST] = first_S
     # each segment's tokens lie row by row: tiles of one token, as many side by side as a row has
@@ -61,8 +64,25 @@ def halves(table: PackTable) -> tuple[PackTable, PackTable]:
     closed_SC[:, Column.Y] = closed_SC[:, Column.X] = 0
     closed_SC[:, Column.H], closed_SC[:, Column.W] = out_h_S, out_w_S
     closed_SC[:, Column.REDUCE] = REDUCE_CODES["bilinear"]
-    counts_S = np.bincount(table.host_T, minlength=len(table.host_SC))
-    return (
-        PackTable.of(picked_SC.tolist(), area_S.tolist(), table.num_source),
-        PackTable.of(closed_SC.tolist(), counts_S.tolist(), int(area_S.sum())),
+    segment_of_U = np.repeat(np.arange(len(area_S), dtype=np.int32), area_S)
+    # a table's rows were checked: these follow from them
+    picked = _with_rows(table, picked_SC, segment_of_U, num_source=table.num_source, num_ends=0)
+    closed = _with_rows(table, closed_SC, table.host_T, num_source=kept, num_ends=table.num_ends)
+    return picked, replace(closed, blocks=False, peaks=False)
+
+
+def _with_rows(
+    table: PackTable, host_SC: NDArray[np.int32], host_T: NDArray[np.int32], num_source: int, num_ends: int
+) -> PackTable:
+    """Return a table of the same reductions with other rows, from which nothing is derived yet."""
+    return replace(
+        table,
+        segments_SC=torch.from_numpy(host_SC),
+        segment_of_T=torch.from_numpy(host_T),
+        num_tokens=len(host_T),
+        num_source=num_source,
+        num_ends=num_ends,
+        host_SC=host_SC,
+        host_T=host_T,
+        made=Made(),
     )

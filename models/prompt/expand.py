@@ -120,10 +120,14 @@ def _join(pieces: Sequence[_Piece], num_tokens: Sequence[int], image_id: int, le
     placed = 0
     for index, piece in enumerate(pieces):
         if piece.ids:
-            marked = zip(piece.ids, piece.trained, strict=True)
-            labels = tuple(id if mark or id in learned else IGNORED for id, mark in marked)
-            runs.append(Run(ids=tuple(piece.ids), labels=labels, count=len(piece.ids)))
+            runs.append(Run(ids=tuple(piece.ids), labels=_labels(piece, learned), count=len(piece.ids)))
         if index < len(num_tokens) and num_tokens[index]:
             runs.append(Run(ids=(image_id,), first=placed, count=num_tokens[index]))
             placed += num_tokens[index]
     return PromptPlan(runs=tuple(runs))
+
+
+def _labels(piece: _Piece, learned: frozenset[int]) -> tuple[int, ...]:
+    if not learned and not any(piece.trained):
+        return (IGNORED,) * len(piece.ids)
+    return tuple(id if mark or id in learned else IGNORED for id, mark in zip(piece.ids, piece.trained, strict=True))
