@@ -5,8 +5,9 @@
 
 Files are decoded, cut into tiles, encoded, packed and read by the language model up to the first new token, which all
 implementations agree on. transformers answers them in the order in which they come, in batches of 8; here questions of
-like length share a batch. "outside" is all that is neither the vision tower nor the language model. --clock cpu counts
-the process's own seconds on all cores instead of those on the wall, which other processes stretch.
+like length share a batch. "outside" is all that is neither the vision tower nor the language model; "projector" is a
+part of it that the model computes. --clock cpu counts the process's own seconds on all cores instead of those on the
+wall, which other processes stretch.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from anyres.compiled import COMPILED
 from anyres.reading import read_picture
 from evals.batches import Batching, cut, order
 from evals.bench.figures import Figure, describe, figures
@@ -35,6 +37,8 @@ from models.processor import Processor
 BATCH = 8
 PEER = "transformers"
 QUESTION = "What is in the picture, and where?"
+# what each of their processors reads soonest: the one a file's name, the other PIL's image, decoded when it is needed
+OPENED: dict[str, Callable[[Path], str | Image.Image]] = {"torchvision": str, "pil": Image.open}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -46,6 +50,7 @@ class Pass:
     whole: float = 0.0
     encoder: float = 0.0
     llm: float = 0.0
+    projector: float = 0.0
     positions: int = 0
     padding: int = 0
     tiles: int = 0
@@ -55,6 +60,15 @@ class Pass:
     def outside(self) -> float:
         """Return the seconds outside the vision tower and the language model."""
         return self.whole - self.encoder - self.llm
+
+
+SECONDS: dict[str, Callable[[Pass], float]] = {
+    "whole": lambda done: done.whole,
+    "encoder": lambda done: done.encoder,
+    "llm": lambda done: done.llm,
+    "outside": lambda done: done.outside,
+    "projector": lambda done: done.projector,
+}
 
 
 def implementations(both: Pair, paths: Sequence[Path]) -> dict[str, Callable[[Pass], None]]:
@@ -76,10 +90,11 @@ def theirs(both: Pair, kind: str, paths: Sequence[Path], done: Pass) -> None:
         *_timed(model.model.vision_tower, done, "encoder"),
         *_timed(model.model.language_model, done, "llm"),
         *_timed(model.lm_head, done, "llm"),
+        *_timed(model.model.multi_modal_projector, done, "projector"),
     ]
     start = done.clock()
     for first in range(0, len(paths), BATCH):
-        images = [Image.open(path).convert("RGB") for path in paths[first : first + BATCH]]
+        images = [OPENED[kind](path) for path in paths[first : first + BATCH]]
         inputs = processor(images=images, text=[prompt] * len(images), padding=True, return_tensors="pt")
         # padded on the left: the last position is each row's last
         done.ids += model(**inputs, logits_to_keep=1).logits[:, -1].argmax(-1).tolist()
@@ -96,10 +111,11 @@ def ours(both: Pair, kind: str, paths: Sequence[Path], done: Pass) -> None:
     processor = both.processors[kind]
     start = done.clock()
     with ExitStack() as stack:
-        for handle in [*_timed(both.model.encoder, done, "encoder"), *_timed(both.model.llm, done, "llm")]:
+        parts = {"encoder": both.model.encoder, "llm": both.model.llm, "projector": both.model.projector}
+        for handle in [handle for what, module in parts.items() for handle in _timed(module, done, what)]:
             stack.callback(handle.remove)
         prepared = [_prepared(processor, path) for path in paths]
-        lengths = [len(one.prompt.ids) for one in prepared]
+        lengths = [len(one.prompt) for one in prepared]
         rows = order(lengths, range(len(lengths)))
         first_ids: dict[int, int] = {}
         for run in cut([lengths[row] for row in rows], Batching(samples=BATCH)):
@@ -115,6 +131,8 @@ def ours(both: Pair, kind: str, paths: Sequence[Path], done: Pass) -> None:
 
 def measure(images: int, rounds: int, hidden: int, layers: int, clock: str) -> Iterator[Figure]:
     """Give the figures: implementations take turns, one pass each a round; a short pass of each warms up."""
+    # as after the first pictures of a long run
+    COMPILED.load()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         both, paths = pair(folder / "model", hidden, layers), pictures(folder, images)
@@ -129,14 +147,10 @@ def measure(images: int, rounds: int, hidden: int, layers: int, clock: str) -> I
                 calls[name](done)
                 passes[name].append(done)
     notes = {name: _note(done[0], passes["transformers-pil"][0]) for name, done in passes.items()}
-    for what in ("whole", "encoder", "llm", "outside"):
-        seconds = {name: [_seconds(one, what) for one in done] for name, done in passes.items()}
+    for what in SECONDS:
+        seconds = {name: [SECONDS[what](one) for one in done] for name, done in passes.items()}
         work = f"{images} images, {what}, {clock} seconds"
         yield from figures("whole", work, seconds, PEER, notes=notes if what == "whole" else None)
-
-
-def _seconds(done: Pass, what: str) -> float:
-    return {"whole": done.whole, "encoder": done.encoder, "llm": done.llm, "outside": done.outside}[what]
 
 
 def _note(done: Pass, reference: Pass) -> str:
@@ -163,8 +177,10 @@ def _timed(module: nn.Module, done: Pass, what: str) -> list[torch.utils.hooks.R
         spent = done.clock() - started.pop()
         if what == "encoder":
             done.encoder += spent
-        else:
+        elif what == "llm":
             done.llm += spent
+        else:
+            done.projector += spent
 
     return [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
 
