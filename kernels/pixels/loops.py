@@ -20,7 +20,7 @@ _SHIFT = np.int32(FRACTION_BITS)
 _LEAST, _MOST = np.int32(0), np.int32(255)
 
 _BYTES_2D = types.Array(types.uint8, 2, "C", readonly=True)
-_ANY_WORDS_2D = types.Array(types.uint32, 2, "A", readonly=True)
+_WORDS_2D = types.Array(types.uint32, 2, "C", readonly=True)
 _ANY_BYTES_3D = types.Array(types.uint8, 3, "A", readonly=True)
 _INTS = types.Array(types.int64, 1, "C", readonly=True)
 _FIXED = types.Array(types.int32, 2, "C", readonly=True)
@@ -40,7 +40,7 @@ def _compiled(*parameters: types.Type) -> Callable[[Callable], Callable]:
     return compile_
 
 
-@_compiled(_ANY_WORDS_2D, types.uint32[:, ::1])
+@_compiled(_WORDS_2D, types.uint32[:, ::1])
 def turn_words(strip_RW, turned_WR):
     """Turn a strip of words on its side."""
     for x in range(strip_RW.shape[1]):
@@ -59,7 +59,7 @@ def turn_colours(strip_RW3, turned_WR):
             line[y] = np.uint32(red[y]) | np.uint32(green[y]) << np.uint32(8) | np.uint32(blue[y]) << np.uint32(16)
 
 
-@_compiled(_ANY_WORDS_2D, types.uint32[:, ::1])
+@_compiled(_WORDS_2D, types.uint32[:, ::1])
 def turn_back(turned_wR, strip_Rw):
     """Put a strip of words upright again."""
     for y in range(strip_Rw.shape[0]):
@@ -107,12 +107,13 @@ def weigh(lines, first, count, fixed, sums, out):
                 result[j] = np.uint8(min(max(np.int32(total[j] >> _SHIFT), _LEAST), _MOST))
 
 
-@_compiled(_ANY_WORDS_2D, types.uint8[:, :, ::1])
-def split(words_HW, planes_3HW):
-    """Take the colours of words apart."""
-    for y in range(words_HW.shape[0]):
-        line, red, green, blue = words_HW[y], planes_3HW[0, y], planes_3HW[1, y], planes_3HW[2, y]
-        for x in range(words_HW.shape[1]):
+@_compiled(_WORDS_2D, types.uint8[:, :, ::1], types.int64)
+def split(words_RW, planes_3HW, top):
+    """Take the colours of some rows of words apart, into rows `top` and following of the planes."""
+    for y in range(words_RW.shape[0]):
+        line = words_RW[y]
+        red, green, blue = planes_3HW[0, top + y], planes_3HW[1, top + y], planes_3HW[2, top + y]
+        for x in range(words_RW.shape[1]):
             word = line[x]
             red[x], green[x], blue[x] = np.uint8(word), np.uint8(word >> np.uint32(8)), np.uint8(word >> np.uint32(16))
 

@@ -6,6 +6,7 @@ do is not assumed: the loops are held against the installed PIL, and numpy, on a
 Legend: H W pixels of a picture, h w of a result, C 3 or 4 bytes of a pixel; N tiles of P pixels.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -112,57 +113,88 @@ def _resized(
 ) -> list[NDArray[np.uint8]]:
     height, width = source
     # a picture that begins with its rows goes through the first pass together with the others that do
-    by_rows = [not late and w != width for (_, w), late in zip(targets, columns_first, strict=True)]
-    widths = [w for (_, w), first in zip(targets, by_rows, strict=True) if first]
-    narrowed = iter(_along_rows(found, rows, source, widths, threads, each))
-    begun = [next(narrowed) if first else None for first in by_rows]
+    by_rows = [k for k, (_, w) in enumerate(targets) if not columns_first[k] and w != width]
+    narrowed = _along_rows(found, rows, source, {k: targets[k][1] for k in by_rows}, threads, each)
 
-    def finish(words_HW: NDArray[np.uint32] | None, target: Size) -> NDArray[np.uint8]:
-        if words_HW is None:
-            words_HW = _words(rows(0, height))
-        if target[0] != height:
-            words_HW = _along_columns(found, words_HW, target[0])
-        if target[1] != words_HW.shape[1]:
-            (words_HW,) = _along_rows(found, partial(_bytes, words_HW), words_HW.shape, [target[1]], 1, map)
-        planes_3hw = np.empty((3, *target), dtype=np.uint8)
-        found.split(words_HW, planes_3hw)
+    def finish(k: int) -> NDArray[np.uint8]:
+        h, w = targets[k]
+        words = narrowed[k] if k in narrowed else _words(rows(0, height))
+        if words.shape[1] != w:
+            # along columns first
+            tall = np.empty((h, width), dtype=np.uint32)
+            _along_columns(found, words, h, lambda some, top: np.copyto(tall[top : top + len(some)], some))
+            words = _along_rows(found, partial(_bytes, tall), (h, width), {k: w}, 1, map)[k]
+        planes_3hw = np.empty((3, h, w), dtype=np.uint8)
+        _along_columns(found, words, h, lambda some, top: found.split(some, planes_3hw, top))
         return planes_3hw
 
-    return list(each(finish, begun, targets))
+    return list(each(finish, range(len(targets))))
 
 
 def _along_rows(
-    found: ModuleType, rows: Rows, source: Size, widths: Sequence[int], threads: int, each: Callable[..., Iterator]
-) -> list[NDArray[np.uint32]]:
-    """Return words [H, w] for each of `widths`."""
+    found: ModuleType, rows: Rows, source: Size, widths: dict[int, int], threads: int, each: Callable[..., Iterator]
+) -> dict[int, NDArray[np.uint32]]:
+    """Return words [H, w] for each of `widths`, under its key. They stay until the thread's next picture."""
     if not widths:
-        return []
+        return {}
     height, width = source
     strip = max(1, min(_STRIP_ROWS, height, _STRIP_PIXELS // width))
-    narrowed = [np.empty((height, w), dtype=np.uint32) for w in widths]
-    weights = [taps(width, w) for w in widths]
+    narrowed = {k: _SCRATCH.words(f"rows {k}", (height, w)) for k, w in widths.items()}
+    weights = {k: taps(width, w) for k, w in widths.items()}
 
     def share(number: int) -> None:
-        # a thread has scratch of its own, and takes every so manieth strip
-        turned_WR = np.empty((width, strip), dtype=np.uint32)
+        turned_WR = _SCRATCH.words("turned", (width, strip))
         sums = np.empty(strip * 4, dtype=np.int32)
-        results = [np.empty((w, strip), dtype=np.uint32) for w in widths]
+        results = {k: _SCRATCH.words(f"strip {k}", (w, strip)) for k, w in widths.items()}
+        # every so manieth strip
         for top in range(number * strip, height, threads * strip):
             bottom = min(top + strip, height)
             _turn(found, rows(top, bottom), turned_WR)
-            for tap, result_wR, words_Hw in zip(weights, results, narrowed, strict=True):
-                found.weigh(turned_WR.view(np.uint8), *tap, sums, result_wR.view(np.uint8))
-                found.turn_back(result_wR, words_Hw[top:bottom])
+            for k, result_wR in results.items():
+                found.weigh(turned_WR.view(np.uint8), *weights[k], sums, result_wR.view(np.uint8))
+                found.turn_back(result_wR, narrowed[k][top:bottom])
 
     list(each(share, range(threads)))
     return narrowed
 
 
-def _along_columns(found: ModuleType, words_HW: NDArray[np.uint32], height: int) -> NDArray[np.uint32]:
-    words_hW = np.empty((height, words_HW.shape[1]), dtype=np.uint32)
+def _along_columns(
+    found: ModuleType, words_HW: NDArray[np.uint32], height: int, take: Callable[[NDArray[np.uint32], int], None]
+) -> None:
+    """Hand rows of words [height, W] to `take`, some at a time, with the number of the first."""
+    if words_HW.shape[0] == height:
+        take(words_HW, 0)
+        return
+    first, count, fixed = taps(words_HW.shape[0], height)
+    some_RW = _SCRATCH.words("columns", (min(_STRIP_ROWS, height), words_HW.shape[1]))
     sums = np.empty(_SUMMED_BYTES, dtype=np.int32)
-    found.weigh(words_HW.view(np.uint8), *taps(words_HW.shape[0], height), sums, words_hW.view(np.uint8))
-    return words_hW
+    for top in range(0, height, _STRIP_ROWS):
+        part = slice(top, min(top + _STRIP_ROWS, height))
+        rows_RW = some_RW[: part.stop - top]
+        found.weigh(words_HW.view(np.uint8), first[part], count[part], fixed[part], sums, rows_RW.view(np.uint8))
+        take(rows_RW, top)
+
+
+class _Scratch(threading.local):
+    """Arrays that a thread keeps from picture to picture: memory from the system costs as much as the work in it."""
+
+    MOST_BYTES = 1 << 26
+
+    def __init__(self) -> None:
+        self._kept: dict[str, NDArray[np.uint32]] = {}
+
+    def words(self, name: str, shape: Size) -> NDArray[np.uint32]:
+        """Return an array of any content; the next one of that name takes its memory."""
+        size = shape[0] * shape[1]
+        kept = self._kept.get(name)
+        if kept is None or len(kept) < size:
+            kept = np.empty(size, dtype=np.uint32)
+            if kept.nbytes <= self.MOST_BYTES:
+                self._kept[name] = kept
+        return kept[:size].reshape(shape)
+
+
+_SCRATCH = _Scratch()
 
 
 def _turn(found: ModuleType, strip_RWC: NDArray[np.uint8], turned_WR: NDArray[np.uint32]) -> None:

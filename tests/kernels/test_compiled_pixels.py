@@ -83,6 +83,16 @@ def test_any_layout_and_number_of_threads(layout: str, threads: int) -> None:
 
 
 @needs_numba
+def test_results_do_not_share_memory_with_the_next_picture() -> None:
+    first, second = noise((90, 80)), noise((90, 80), seed=1)
+    targets, late = [(40, 30), (90, 31), (41, 80), (90, 80)], [False] * 4
+    found = resize(rows_of(first), (90, 80), targets, late)
+    resize(rows_of(second), (90, 80), targets, late)
+    for planes, target in zip(found, targets, strict=True):
+        assert np.array_equal(planes, by_pil(first, target))
+
+
+@needs_numba
 def test_extreme_values_do_not_wrap() -> None:
     """Black beside white overshoots both ends of 8 bits."""
     pixels_HW3 = np.zeros((40, 41, 3), dtype=np.uint8)
@@ -130,8 +140,8 @@ def test_loops_that_differ_from_the_installed_pil_are_not_used(monkeypatch: pyte
     found = loops()
     assert isinstance(found, ModuleType)
 
-    def one_off(words_HW: np.ndarray, planes_3HW: np.ndarray) -> None:
-        split(words_HW, planes_3HW)
+    def one_off(words_RW: np.ndarray, planes_3HW: np.ndarray, top: int) -> None:
+        split(words_RW, planes_3HW, top)
         planes_3HW[2, -1, -1] ^= 1
 
     split = found.split
