@@ -6,19 +6,15 @@ picture itself tells which of the two: lengths of one kind lead from its last by
 those of the other kind do so by chance in one of 16 million pictures.
 """
 
-import zlib
+from video.crc import register, reversed_bits
 
 LENGTH_BYTES = 3
 PLAIN_FOOTER, CHECKED_FOOTER = LENGTH_BYTES, 8
 # versions before 3 have no configuration record, or (2, never released) one without a checksum
 RECORD_BYTES = 4
 
-# the CRC of MPEG and Ogg takes the highest bit of each byte first, zlib's the lowest
-REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-# a CRC register of 0, as zlib.crc32 tells and takes it
-ZERO = 0xFFFFFFFF
-# where the register starts, and ends behind a whole slice: checksums of kind 1, and of kind 2 (version 4)
-STARTS = (ZERO, 0x5E31029E ^ ZERO)
+# the register in front of a slice and, where it is whole, behind it: checksums of kind 1, and of kind 2 (version 4)
+STARTS = (0, 0x5E31029E)
 
 
 def slices_fit(packet: bytes) -> bool:
@@ -28,8 +24,8 @@ def slices_fit(packet: bytes) -> bool:
     slices = _slices(packet, CHECKED_FOOTER)
     if slices is None:
         return False
-    turned = memoryview(packet.translate(REVERSED))
-    return any(all(zlib.crc32(turned[part], start) == start for part in slices) for start in STARTS)
+    bits = memoryview(reversed_bits(packet))
+    return any(all(register(bits[part], start) == start for part in slices) for start in STARTS)
 
 
 def _slices(packet: bytes, footer: int) -> list[slice] | None:

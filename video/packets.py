@@ -21,6 +21,7 @@ from video.clip import ClipMeta, Flag
 from video.container import opened, quarter_turns, video_streams
 from video.errors import MediaError
 from video.matroska import missing_bytes
+from video.ogg import wrong_pages
 from video.scan import NO_TIME, Packets, by_reading, confirmed, has_tables, table_of
 from video.timeline import Timeline
 from video.transport import whole_packets
@@ -141,6 +142,9 @@ def _missing(path: Path, container: InputContainer, stream: VideoStream, packets
     missing = missing_bytes(path) if "matroska" in container.format.name else 0
     if missing:
         return MediaError(path, "truncated", f"cut off: its header says {missing} bytes more than the file holds")
+    wrong = wrong_pages(path) if container.format.name == "ogg" else 0
+    if wrong:
+        return MediaError(path, "damaged", f"{wrong} of its pages do not fit their checksum, or are not there")
     if "mp4" not in container.format.name:
         return None
     promised = len(stream.index_entries)
