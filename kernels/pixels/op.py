@@ -26,6 +26,8 @@ Size = tuple[int, int]
 # rows of a strip, whose columns stay in the cache, and its most pixels; bytes of a line that are summed at a time
 _STRIP_ROWS, _STRIP_PIXELS = 64, 1 << 22
 _SUMMED_BYTES = 4096
+# pixels from which on threads are worth their start
+_THREADS_FROM = 1 << 20
 # enlarged, shrunk, one side each, thin
 _PROBES = (((9, 7), (23, 31)), ((61, 83), (13, 20)), ((70, 33), (20, 50)), ((3, 200), (3, 41)), ((150, 2), (100, 2)))
 
@@ -57,6 +59,7 @@ def resize(
     PIL resizes along columns before rows. Call `loops` first; raises RuntimeError where it gives None.
     """
     found = _loaded()
+    threads = threads if source[0] * source[1] >= _THREADS_FROM else 1
     with _each(threads) as each:
         return _resized(found, rows, source, targets, columns_first, threads, each)
 
@@ -73,7 +76,7 @@ def normalise(
     Call `loops` first; raises RuntimeError where it gives None.
     """
     found, number = _loaded(), len(tiles_N3HW)
-    shares = max(1, min(threads, number))
+    shares = max(1, min(threads, number)) if tiles_N3HW.size >= 3 * _THREADS_FROM else 1
     tiles_N3P, out_N3P = (array.reshape(number, 3, array.shape[2] * array.shape[3]) for array in (tiles_N3HW, out_N3HW))
     mean_3, std_3 = np.asarray(mean, dtype=np.float32), np.asarray(std, dtype=np.float32)
 

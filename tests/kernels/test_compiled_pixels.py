@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+import kernels.pixels.op
 from kernels.pixels.op import Rows, Size, loops, normalise, resize
 from kernels.pixels.weights import FRACTION_BITS, taps
 
@@ -71,8 +72,9 @@ LAYOUTS = {
 @needs_numba
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_any_layout_and_number_of_threads(layout: str, threads: int) -> None:
+def test_any_layout_and_number_of_threads(layout: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several sizes at once: narrower, as wide, as high, along columns first."""
+    monkeypatch.setattr(kernels.pixels.op, "_THREADS_FROM", 1)
     pixels_HW3 = noise((301, 130))
     targets = [(64, 70), (200, 130), (301, 55), (301, 130), (400, 260), (90, 20)]
     late = [False, False, False, False, False, True]
@@ -105,7 +107,8 @@ def test_extreme_values_do_not_wrap() -> None:
 @needs_numba
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_normalised_tiles_are_those_of_torch(number: int, threads: int) -> None:
+def test_normalised_tiles_are_those_of_torch(number: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels.pixels.op, "_THREADS_FROM", 1)
     draw = np.random.default_rng(number)
     tiles = torch.from_numpy(draw.integers(0, 256, (number, 3, 20, 31), dtype=np.uint8))
     mean, std = draw.uniform(0, 1, 3), draw.uniform(0.01, 2, 3)
