@@ -130,7 +130,8 @@ def remedies(
     budget: the budget that fills the context; None where it counts the text too.
     """
     most = spec.context if budget is None else budget
-    found = [f"budget={most} lowers its images"] if any(shape.frames is None for shape in shapes) else []
+    lowered = f"budget={most} (anyres-plan, anyres-ask) or a smaller grid.target_tok lowers its images"
+    found = [lowered] if any(shape.frames is None for shape in shapes) else []
     hint = _frames_hint(shapes, spec, looks, spec.context - text_tokens)
     return [*found, *([hint.removeprefix("; ")] if hint else [])]
 

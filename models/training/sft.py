@@ -34,11 +34,14 @@ class Conversation:
 
 
 def read_conversations(path: Path, media: Path) -> list[Conversation]:
-    """Return the records of a LLaVA-format JSON file; ValueError naming file, record and what is wrong."""
+    """Return the records of a LLaVA-format JSON file.
+
+    Raises ValueError naming file, record and what is wrong, OSError for a file that cannot be read.
+    """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a readable JSON file ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: expected a JSON list of records: {error}") from error
     if not isinstance(raw, list) or not raw:
         raise ValueError(f"{path}: expected a list of records, got {type(raw).__name__}")
     return [_conversation(record, f"{path}: record {index}", media) for index, record in enumerate(raw)]

@@ -70,6 +70,16 @@ def test_the_command_trains_the_projector_alone(
     before = model.state_dict()
     moved = {name.split(".")[0] for name, value in trained.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"projector"}
+    # the same folder goes on with the same run and with no other
+    assert main([*words, "stage.steps=4", "stage.log_every=1", "stage.warmup=0"]) == 0
+    for other in ("stage.seed=1", "stage.warmup=1"):
+        assert main([*words, "stage.steps=5", "stage.warmup=0", other]) == 2
+        assert "begun with another" in capsys.readouterr().err
+    assert len((tmp_path / "out/align/log.jsonl").read_text().splitlines()) == 4
+    assert main([*words, "encoder=siglip-so400m-384"]) == 2
+    assert "encoder: a stage trains the model of source=... as it is" in capsys.readouterr().err
+    assert main([word.replace("data.json", "dta.json") for word in words]) == 2
+    assert "dta.json: No such file or directory, did you mean data.json?" in capsys.readouterr().err
     assert main(["stage=align"]) == 2 and "data: a stage needs data=" in capsys.readouterr().err
     assert main([]) == 2 and "nothing to train" in capsys.readouterr().err
 
