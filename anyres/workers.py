@@ -18,28 +18,41 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
 from types import TracebackType
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from anyres.compiled import COMPILED
 from anyres.errors import MediaError
 from anyres.geometry import HW
+from anyres.pixels import RGB, normalise
 from anyres.plan import VisualPlan
 from anyres.tiles import TileMaker
 
 # files that a worker knows of: the one that it works on and the next ones
 _AHEAD = 4
 _START_S = 120.0
+# sizes whose plans are kept
+_SIZES = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalised:
+    """Tiles as an encoder reads them, of any floating `dtype`: what anyres.pixels.normalise makes of them."""
+
+    mean: RGB
+    std: RGB
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FileTiles:
-    """What became of one file: its plan and its tiles [N, C, H, W] in uint8, or the error."""
+    """What became of one file: its plan and its tiles [N, C, H, W], uint8 or normalised, or the error."""
 
     path: Path
     plan: VisualPlan | None = None
@@ -50,17 +63,25 @@ class FileTiles:
 class TileWorkers:
     """`count` processes that make tiles by `maker`. Use as a context manager, from one thread.
 
+    output: how workers write tiles; None leaves them in 8 bits, a quarter of the memory of float32. Workers normalise
+    what they have at hand, so one that asks for uint8 and normalises it itself waits for another core's memory.
+
     A file that ends its process is that file's MediaError of kind "crashed", one that takes longer than the maker's
     limit of seconds is "stalled"; a fresh process takes the place. replaced: how often that happened.
     """
 
-    def __init__(self, maker: TileMaker, count: int) -> None:
+    def __init__(self, maker: TileMaker, count: int, output: Normalised | None = None) -> None:
         if count < 1:
             raise ValueError(f"count: expected at least 1 process, got {count}")
-        self.maker, self.count, self.replaced = maker, count, 0
+        if output is not None and not output.dtype.is_floating_point:
+            raise ValueError(f"output: expected a floating dtype, got {output.dtype}")
+        self.maker, self.count, self.output, self.replaced = maker, count, output, 0
+        self._dtype = torch.uint8 if output is None else output.dtype
         # pages of a slot are taken from the system when they are written
-        self._slots = [SharedMemory(create=True, size=maker.most_bytes) for _ in range(_AHEAD * count + 1)]
-        self._workers = [_Worker(maker) for _ in range(count)]
+        size = maker.most_bytes * self._dtype.itemsize
+        self._slots = [_Slot.new(size, self._dtype) for _ in range(_AHEAD * count + 1)]
+        self._workers = [_Worker(maker, output) for _ in range(count)]
+        self._plans: dict[HW, VisualPlan] = {}
 
     def __enter__(self) -> TileWorkers:
         return self
@@ -71,62 +92,53 @@ class TileWorkers:
         for worker in self._workers:
             worker.stop()
         self._workers = []
-        for slot in self._slots:
-            slot.unlink()
+        blocks, self._slots = [slot.memory for slot in self._slots], []
+        for memory in blocks:
+            memory.unlink()
             # where somebody still holds tiles of it, the memory goes with them
             with suppress(BufferError):
-                slot.close()
-        self._slots = []
+                memory.close()
 
     @property
     def processor_s(self) -> float:
-        """Return the processor seconds of the workers that are there, up to their last answers."""
+        """Return the processor seconds of the workers that are there, up to their last answers that were read."""
         return sum(worker.processor_s for worker in self._workers)
 
     def make(self, paths: Iterable[str | Path]) -> Iterator[FileTiles]:
         """Yield what becomes of each file, in order. Tiles are shared memory: they hold until the next is asked for."""
-        waiting = iter(enumerate(map(Path, paths)))
-        free, order, done = list(self._slots), deque[_Job](), dict[int, FileTiles]()
+        waiting = iter(paths)
+        free, order = list(self._slots), deque[_Job]()
         try:
             while True:
-                while free and (worker := self._idlest()) and (following := next(waiting, None)):
-                    job = _Job(*following, free.pop())
-                    order.append(job)
-                    worker.take(job)
+                while free and (place := self._idlest()) is not None and (path := next(waiting, None)) is not None:
+                    order.append(_Job(path if isinstance(path, Path) else Path(path), free.pop(), place))
+                    self._workers[place].take(order[-1])
                 if not order:
                     return
-                while order[0].index not in done:
-                    self._receive(done)
-                first = order.popleft()
-                yield done.pop(first.index)
-                free.append(first.slot)
+                # of its worker's files the first that has no answer yet; the others' answers wait in their pipes
+                job = order.popleft()
+                yield self._answer(job)
+                free.append(job.slot)
         finally:
             # left early: what is under way is not the next call's
-            while any(worker.jobs for worker in self._workers):
-                self._receive(done)
+            for place in range(len(self._workers)):
+                while jobs := self._workers[place].jobs:
+                    self._answer(jobs[0])
 
-    def _idlest(self) -> _Worker | None:
-        """Return the worker that knows of the fewest files, or None where each knows enough."""
-        worker = min(self._workers, key=lambda one: len(one.jobs))
-        return worker if len(worker.jobs) < _AHEAD else None
+    def _idlest(self) -> int | None:
+        """Return the place of the worker that knows of the fewest files, or None where each knows enough."""
+        known = [len(worker.jobs) for worker in self._workers]
+        least = min(known)
+        return known.index(least) if least < _AHEAD else None
 
-    def _receive(self, done: dict[int, FileTiles]) -> None:
-        """Wait until a worker says something, dies or takes too long, and keep what comes of it."""
-        busy = [worker for worker in self._workers if worker.jobs]
-        deadline = min(worker.deadline for worker in busy)
-        ready = wait([worker.pipe for worker in busy], timeout=max(0.0, deadline - time.monotonic()))
-        for worker in busy:
-            late = time.monotonic() >= worker.deadline
-            if worker.pipe not in ready and not late:
-                continue
-            job = worker.jobs[0]
-            try:
-                if worker.pipe not in ready:
-                    raise _Ended("stalled", f"not done in {self.maker.limits.seconds:g} s")
-                done[job.index] = self._result(job, worker.answer())
-            except _Ended as ended:
-                done[job.index] = FileTiles(path=job.path, error=MediaError(job.path, ended.kind, str(ended)))
-                self._replace(worker)
+    def _answer(self, job: _Job) -> FileTiles:
+        """Wait until a file's worker says what became of it, dies or takes too long."""
+        worker = self._workers[job.place]
+        try:
+            return self._result(job, worker.answer())
+        except _Ended as ended:
+            self._replace(job.place)
+            return FileTiles(path=job.path, error=MediaError(job.path, ended.kind, str(ended)))
 
     def _result(self, job: _Job, words: dict[str, object]) -> FileTiles:
         if "error" in words:
@@ -134,25 +146,55 @@ class TileWorkers:
         if "bug" in words:
             raise RuntimeError(f"{job.path}: {words['bug']}")
         height, width = words["size"]  # type: ignore[misc]
-        plan, side = self.maker.plan(HW(height, width)), self.maker.tile.px
-        tiles_NCHW = np.ndarray((plan.num_tiles, 3, side, side), dtype=np.uint8, buffer=job.slot.buf)
-        return FileTiles(path=job.path, plan=plan, tiles_NCHW=torch.from_numpy(tiles_NCHW))
+        plan, side = self._plan(HW(height, width)), self.maker.tile.px
+        return FileTiles(path=job.path, plan=plan, tiles_NCHW=job.slot.tiles(plan.num_tiles, side))
 
-    def _replace(self, worker: _Worker) -> None:
+    def _plan(self, size: HW) -> VisualPlan:
+        if size not in self._plans:
+            if len(self._plans) == _SIZES:
+                self._plans.clear()
+            self._plans[size] = self.maker.plan(size)
+        return self._plans[size]
+
+    def _replace(self, place: int) -> None:
         """Put a fresh process in the place of one that has ended; it goes on with the next file."""
+        worker = self._workers[place]
         worker.stop()
         self.replaced += 1
-        fresh = _Worker(self.maker)
-        self._workers[self._workers.index(worker)] = fresh
+        self._workers[place] = fresh = _Worker(self.maker, self.output)
         for job in list(worker.jobs)[1:]:
             fresh.take(job)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Slot:
+    """Shared memory for the tiles of a file, as numbers in a row."""
+
+    memory: SharedMemory
+    numbers_X: Tensor
+
+    @classmethod
+    def new(cls, size: int, dtype: torch.dtype) -> _Slot:
+        """Return fresh memory of `size` bytes."""
+        return cls.over(SharedMemory(create=True, size=size), dtype)
+
+    @classmethod
+    def over(cls, memory: SharedMemory, dtype: torch.dtype) -> _Slot:
+        """Return memory that is there."""
+        return cls(memory, torch.frombuffer(memory.buf, dtype=dtype))
+
+    def tiles(self, count: int, side: int) -> Tensor:
+        """Return the beginning as tiles [N, C, H, W]."""
+        return self.numbers_X[: count * 3 * side**2].view(count, 3, side, side)
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
-    index: int
+    """A file, the slot for its tiles and the place of its worker."""
+
     path: Path
-    slot: SharedMemory
+    slot: _Slot
+    place: int
 
 
 class _Ended(Exception):
@@ -166,14 +208,17 @@ class _Ended(Exception):
 class _Worker:
     """One process: its pipe, and the files that it was told of and has not answered."""
 
-    def __init__(self, maker: TileMaker) -> None:
+    def __init__(self, maker: TileMaker, output: Normalised | None) -> None:
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
+        self._pipe, theirs = context.Pipe()
+        # a selector that is kept costs a tenth of waiting by multiprocessing
+        self._said = DefaultSelector()
+        self._said.register(self._pipe, EVENT_READ)
         self.jobs: deque[_Job] = deque()
         self.processor_s, self._seconds = 0.0, maker.limits.seconds
         # starting Python and loading torch is not the first file's fault
-        self._started, self.deadline = False, time.monotonic() + _START_S
-        self._process = context.Process(target=_work, args=(theirs, maker), daemon=True)
+        self._started, self._deadline = False, time.monotonic() + _START_S
+        self._process = context.Process(target=_work, args=(theirs, maker, output), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -184,12 +229,15 @@ class _Worker:
             self._begin()
         # one that has died is noticed when its answer is waited for
         with suppress(OSError):
-            self.pipe.send_bytes(json.dumps([os.fspath(job.path), job.slot.name]).encode())
+            self._pipe.send_bytes(json.dumps([os.fspath(job.path), job.slot.memory.name]).encode())
 
     def answer(self) -> dict[str, object]:
-        """Return what it says about its first file; _Ended when it has died."""
+        """Return what it says about its first file; _Ended when it has died, or when that takes too long."""
+        left_s = None if math.isinf(self._deadline) else max(0.0, self._deadline - time.monotonic())
+        if not self._said.select(left_s):
+            raise _Ended("stalled", f"not done in {self._seconds:g} s")
         try:
-            words = json.loads(self.pipe.recv_bytes())
+            words = json.loads(self._pipe.recv_bytes().decode())
         except (EOFError, OSError) as error:
             self._process.join(5)
             raise _Ended("crashed", f"its process ended with status {self._process.exitcode}") from error
@@ -200,39 +248,45 @@ class _Worker:
 
     def _begin(self) -> None:
         self._started = True
-        self.deadline = math.inf if self._seconds is None else time.monotonic() + self._seconds
+        self._deadline = math.inf if self._seconds is None else time.monotonic() + self._seconds
 
     def stop(self) -> None:
         """End the process."""
-        self.pipe.close()
+        self._said.close()
+        self._pipe.close()
         self._process.kill()
         self._process.join()
 
 
-def _work(pipe: Connection, maker: TileMaker) -> None:
+def _work(pipe: Connection, maker: TileMaker, output: Normalised | None) -> None:
     """Make tiles until the pipe closes: the body of a worker process."""
     # an interrupt ends the program that asked, which closes the pipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    slots: dict[str, SharedMemory] = {}
+    if output is not None or maker.pixels == "exact":
+        # it starts for many files
+        COMPILED.load()
+    dtype = torch.uint8 if output is None else output.dtype
+    slots: dict[str, _Slot] = {}
+    # tiles of 8 bits on their way to a slot that gets wider ones
+    scratch = None if output is None else memoryview(bytearray(maker.most_bytes))
     while True:
         try:
-            path, name = json.loads(pipe.recv_bytes())
+            path, name = json.loads(pipe.recv_bytes().decode())
         except (EOFError, OSError):
             return
         if name not in slots:
-            slots[name] = SharedMemory(name=name)
+            slots[name] = _Slot.over(SharedMemory(name=name), dtype)
         try:
-            words = _make(maker, Path(path), slots[name])
+            picture = maker.read(Path(path))
+            words: dict[str, object] = {"size": list(picture.size)}
+            tiles_NCHW = maker.tiles(picture, slots[name].memory.buf if scratch is None else scratch)
+            if output is not None:
+                out_NCHW = slots[name].tiles(len(tiles_NCHW), maker.tile.px)
+                normalise(tiles_NCHW, output.mean, output.std, output.dtype, out_NCHW)
         except MediaError as error:
             words = {"error": [error.kind, error.detail, error.hint]}
         except Exception as error:
             # not a file's fault: the program that asked stops with it
             words = {"bug": f"{type(error).__name__}: {error}"}
         pipe.send_bytes(json.dumps({**words, "processor_s": time.process_time()}).encode())
-
-
-def _make(maker: TileMaker, path: Path, slot: SharedMemory) -> dict[str, object]:
-    picture = maker.read(path)
-    maker.tiles(picture, slot.buf)
-    return {"size": list(picture.size)}

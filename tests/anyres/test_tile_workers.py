@@ -15,8 +15,9 @@ from anyres.geometry import HW
 from anyres.grid import GridSpec, TileSpec
 from anyres.limits import MediaLimits
 from anyres.picture import Picture
+from anyres.pixels import normalise
 from anyres.tiles import TileMaker
-from anyres.workers import TileWorkers
+from anyres.workers import FileTiles, Normalised, TileWorkers
 
 GRID = GridSpec(layouts=(HW(1, 2), HW(2, 1), HW(2, 2)))
 TILE = TileSpec.of(56, 14)
@@ -92,6 +93,25 @@ def test_tiles_errors_and_order_are_those_of_one_process(tmp_path: Path) -> None
     assert shared_blocks() <= before
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_workers_write_what_the_encoder_reads(tmp_path: Path, dtype: torch.dtype) -> None:
+    paths = folder_of_pictures(tmp_path, 9)
+    (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:200])
+    maker, mean, std = TileMaker(grid=GRID, tile=TILE, fill=GREY), (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
+    output = Normalised(mean=mean, std=std, dtype=dtype)
+    with TileWorkers(maker, 2, output) as workers:
+        found = list(map(written, workers.make([*paths, tmp_path / "cut.png"])))
+    assert found[-1] is None
+    for tiles_NCHW, path in zip(found[:-1], paths, strict=True):
+        # to the bit, and in the memory of files before it
+        assert tiles_NCHW.dtype == dtype
+        assert torch.equal(tiles_NCHW, normalise(maker.make(path)[1], mean, std, dtype))
+
+
+def written(one: FileTiles) -> torch.Tensor | None:
+    return None if one.tiles_NCHW is None else one.tiles_NCHW.clone()
+
+
 def test_a_crash_and_a_hang_cost_their_files_only(tmp_path: Path) -> None:
     good = folder_of_pictures(tmp_path, 4)
     paths = [good[0], tmp_path / "crash.png", good[1], tmp_path / "hang.png", *good[2:]]
@@ -108,3 +128,9 @@ def test_a_crash_and_a_hang_cost_their_files_only(tmp_path: Path) -> None:
 def test_no_workers_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 process, got 0"):
         TileWorkers(TileMaker(grid=GRID, tile=TILE, fill=GREY), 0)
+
+
+def test_normalised_tiles_are_no_integers() -> None:
+    output = Normalised(mean=(0.5,) * 3, std=(0.5,) * 3, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"expected a floating dtype, got torch\.uint8"):
+        TileWorkers(TileMaker(grid=GRID, tile=TILE, fill=GREY), 1, output)
