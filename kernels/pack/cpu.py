@@ -13,7 +13,7 @@ from torch import Tensor
 from kernels.pack.maps import MADE_BY, GatherMap, InverseMap, Taps
 from kernels.pack.places import Places, Run, runs
 from kernels.pack.slabs import Slabs, copy_slab
-from kernels.pool.peaks import Scratch, largest_of
+from kernels.pool.peaks import Scratch, places_of
 
 # bytes of the weighted rows that are made before they are copied to their place: they stay in the cache, and glibc
 # keeps a block of this size instead of giving it back to the system
@@ -175,8 +175,11 @@ def _write_largest(
                 value = torch.index_select(features_MD, 0, index_z, out=value_zD[: len(row_z)])
                 torch.maximum(best, value, out=best)
         else:
-            values = list(features_MD.index_select(0, index_Bz.flatten()).view(num_places, -1, width))
-            won_zD = largest_of(values, best, scratch, list(inside_Bz.to(scratch.won.dtype)))
+            values_BzD = features_MD.index_select(0, index_Bz.flatten()).view(num_places, -1, width)
+            best.copy_(values_BzD[0])
+            for value in values_BzD[1:]:
+                torch.maximum(best, value, out=best)
+            won_zD = places_of(best, list(values_BzD), values_BzD, scratch, list(inside_Bz))
             winners_TD.index_copy_(0, gather.peak_row_Z[which_z], won_zD.to(torch.uint8))
         out_RD.index_copy_(0, row_z, best)
 

@@ -4,6 +4,7 @@ Legend: F frames, H W rows and columns of tokens in a frame, D width, P Q rows a
 rows, S stride, M source tokens.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -11,8 +12,11 @@ import torch
 from torch import Tensor
 
 from kernels.pack.maps import Taps, taps_of
-from kernels.pool.peaks import BITS, PIECE_BYTES, Scratch, largest_of
+from kernels.pool.peaks import BITS, PIECE_BYTES, Scratch, places_of
 from kernels.threshold.taps import transposed, weighted_rows
+
+# bytes of a piece of which the winners are found too: it takes a dozen calls, and some megabytes outweigh them
+WON_BYTES = 5 * 2**19
 
 
 def mean(frames_FHWD: Tensor, stride: int) -> Tensor:
@@ -31,19 +35,9 @@ def mean_grad(grad_FPQD: Tensor, height: int, width: int, stride: int) -> Tensor
 
 def largest(frames_FHWD: Tensor, stride: int) -> Tensor:
     """Return the largest numbers [F, P, Q, D] of blocks; a NaN is the largest of its block."""
-    frames, height, width, channels = frames_FHWD.shape
-    out_h, out_w = height // stride, width // stride
-    out_FPQD = frames_FHWD.new_empty(frames, out_h, out_w, channels)
-    row_bytes = max(stride * width * channels * frames_FHWD.itemsize, 1)
-    step = max(PIECE_BYTES // row_bytes, 1)
-    tall_BWD = frames_FHWD.new_empty(min(step, out_h), out_w * stride, channels)
-    for frame_HWD, out_PQD in zip(frames_FHWD, out_FPQD, strict=True):
-        blocks_PSWD = frame_HWD[: out_h * stride, : out_w * stride].unflatten(0, (out_h, stride))
-        for top in range(0, out_h, step):
-            piece_BSWD, out_BQD = blocks_PSWD[top : top + step], out_PQD[top : top + step]
-            tall_bWD = tall_BWD[: len(piece_BSWD)]
-            _fold(piece_BSWD.unbind(1), tall_bWD)
-            _fold(tall_bWD.unflatten(1, (out_w, stride)).unbind(2), out_BQD)
+    out_FPQD = frames_FHWD.new_empty(_pooled_shape(frames_FHWD, stride))
+    for _ in _pieces(frames_FHWD, stride, out_FPQD, PIECE_BYTES // 1):
+        pass
     return out_FPQD
 
 
@@ -52,16 +46,14 @@ def largest_and_winners(frames_FHWD: Tensor, stride: int) -> tuple[Tensor, Tenso
 
     The first of equal numbers wins, and the last NaN, as in torch's max_pool2d.
     """
-    frames, height, width, channels = frames_FHWD.shape
-    shape = (frames, height // stride, width // stride, channels)
+    shape = _pooled_shape(frames_FHWD, stride)
     best_FPQD, place_FPQD = frames_FHWD.new_empty(shape), frames_FHWD.new_empty(shape, dtype=torch.uint8)
-    step = _rows_at_once(shape, frames_FHWD.itemsize)
-    scratch = Scratch(step, shape[2:], frames_FHWD)
-    for frame_HWD, best_PQD, place_PQD in zip(frames_FHWD, best_FPQD, place_FPQD, strict=True):
-        taps_PQD = _taps(frame_HWD, stride)
-        for top in range(0, shape[1], step):
-            taps = [tap_PQD[top : top + step] for tap_PQD in taps_PQD]
-            place_PQD[top : top + step].copy_(largest_of(taps, best_PQD[top : top + step], scratch))
+    scratch = None
+    for frame, top, piece_BSWD in _pieces(frames_FHWD, stride, best_FPQD, WON_BYTES):
+        scratch = scratch or Scratch(len(piece_BSWD), shape[2:], frames_FHWD)
+        rows = slice(top, top + len(piece_BSWD))
+        taps = [tap for row in piece_BSWD.unflatten(2, (shape[2], stride)).unbind(1) for tap in row.unbind(2)]
+        place_FPQD[frame, rows].copy_(places_of(best_FPQD[frame, rows], taps, piece_BSWD, scratch))
     return best_FPQD, place_FPQD
 
 
@@ -84,6 +76,27 @@ def largest_grad(grad_FPQD: Tensor, winners_FPQD: Tensor, height: int, width: in
                 torch.eq(winners, place, out=won_BQD[part])
                 torch.mul(grad_PQD[top : top + step], won_BQD[part], out=out_PQD[top : top + step])
     return out_FHWD
+
+
+def _pooled_shape(frames_FHWD: Tensor, stride: int) -> tuple[int, ...]:
+    frames, height, width, channels = frames_FHWD.shape
+    return frames, height // stride, width // stride, channels
+
+
+def _pieces(frames_FHWD: Tensor, stride: int, out_FPQD: Tensor, piece_bytes: int) -> Iterator[tuple[int, int, Tensor]]:
+    """Write the largest of blocks by pieces; give (frame, first row of the result, blocks [B, S, W, D]) of each."""
+    _, out_h, out_w, channels = out_FPQD.shape
+    row_bytes = max(stride * frames_FHWD.shape[2] * channels * frames_FHWD.itemsize, 1)
+    step = max(piece_bytes // row_bytes, 1)
+    tall_BWD = frames_FHWD.new_empty(min(step, out_h), out_w * stride, channels)
+    for frame, (frame_HWD, out_PQD) in enumerate(zip(frames_FHWD, out_FPQD, strict=True)):
+        blocks_PSWD = frame_HWD[: out_h * stride, : out_w * stride].unflatten(0, (out_h, stride))
+        for top in range(0, out_h, step):
+            piece_BSWD, out_BQD = blocks_PSWD[top : top + step], out_PQD[top : top + step]
+            tall_bWD = tall_BWD[: len(piece_BSWD)]
+            _fold(piece_BSWD.unbind(1), tall_bWD)
+            _fold(tall_bWD.unflatten(1, (out_w, stride)).unbind(2), out_BQD)
+            yield frame, top, piece_BSWD
 
 
 def _rows_at_once(shape: tuple[int, ...], itemsize: int) -> int:

@@ -1,8 +1,12 @@
-"""The largest of several tensors, taken one after the other, and which of them it was; on a CPU.
+"""Which of several tensors holds their largest numbers; on a CPU.
 
-Comparisons into numbers of the same size, 1 or 0, are ten times as fast as those into booleans, so places are kept in
-integers of that size until they are done.
+The first that equals the largest is found by its bits: comparisons of integers into integers of the same size are up to
+ten times as fast as those of numbers into booleans. Bits say what numbers do not, that the two zeros differ, so a piece
+that holds a negative zero is gone through by a running comparison instead; and so is one that holds a NaN, which equals
+nothing.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -13,23 +17,40 @@ BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Scratch:
-    """Room for comparisons of up to [rows, ...] numbers."""
+    """Room for the places of up to [rows, ...] numbers, in integers of their size."""
 
     def __init__(self, rows: int, shape: tuple[int, ...], like: Tensor) -> None:
-        self.better, self.nan = (like.new_empty(rows, *shape) for _ in range(2))
-        self.won = torch.empty_like(self.better, dtype=BITS[like.itemsize])
+        self.differs, self.won = (torch.empty(rows, *shape, dtype=BITS[like.itemsize]) for _ in range(2))
 
 
-def largest_of(values: list[Tensor], best: Tensor, scratch: Scratch, inside: list[Tensor] | None = None) -> Tensor:
-    """Write the largest of values [B, ...] into best [B, ...], and return its place among them, in the scratch.
+def places_of(
+    best: Tensor, values: list[Tensor], whole: Tensor, scratch: Scratch, inside: list[Tensor] | None = None
+) -> Tensor:
+    """Return the place of each of the largest numbers best [B, ...] among values [B, ...], in the scratch.
 
-    The first of equal numbers wins, and the last NaN, as in torch's max_pool2d. inside: [B] of 1 or 0 in the scratch's
-    integers for each value, 0 where it is only the first one once more.
+    The first of equal numbers wins, and the last NaN, as in torch's max_pool2d. whole: what the values are parts of.
+    inside: bool [B] for each value, False where it is only the first one once more, behind all that are not.
     """
-    part = slice(len(best))
-    better, nan, won = scratch.better[part], scratch.nan[part], scratch.won[part]
-    best.copy_(values[0])
-    won.zero_()
+    part, bits = slice(len(best)), scratch.won.dtype
+    differs, won = scratch.differs[part], scratch.won[part]
+    if len(values) == 1 or not best.numel():
+        return won.zero_()
+    # torch's maximum carries a NaN through, and a negative zero is the least integer
+    if math.isnan(best.max().item()) or whole.view(bits).amin().item() == torch.iinfo(bits).min:
+        return _by_running(values, won.zero_(), inside)
+    best_bits = best.view(bits)
+    # how many come before the first that equals the largest, counted from behind
+    torch.ne(values[-2].view(bits), best_bits, out=won)
+    for value in reversed(values[:-2]):
+        torch.ne(value.view(bits), best_bits, out=differs)
+        torch.addcmul(differs, won, differs, out=won)
+    return won
+
+
+def _by_running(values: list[Tensor], won: Tensor, inside: list[Tensor] | None) -> Tensor:
+    """Write the places as a running comparison finds them."""
+    best = values[0].clone()
+    better, nan = torch.empty_like(best), torch.empty_like(best)
     for place, value in enumerate(values[1:], start=1):
         torch.gt(value, best, out=better)
         torch.ne(value, value, out=nan)

@@ -217,12 +217,15 @@ def test_blocks_whose_winner_a_byte_cannot_name_are_refused() -> None:
         PackTable.of([[0, 1, 17, 0, 0, 17, 16, 1, 1, 0, 0, 0, 2, 0]], [1], num_source=289)
 
 
+@pytest.mark.parametrize("values", [(0.0, 1.0), (0.0, -0.0)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_the_first_of_equal_numbers_gets_the_gradient(everything: PackTable, dtype: torch.dtype) -> None:
+def test_the_first_of_equal_numbers_gets_the_gradient(
+    everything: PackTable, dtype: torch.dtype, values: tuple[float, float]
+) -> None:
     """Features of two values only: nearly every block holds its largest number several times."""
     generator = torch.Generator().manual_seed(0)
     shape = (everything.num_source // 9, 9, 6)
-    features = torch.randint(0, 2, shape, generator=generator).to(dtype).requires_grad_()
+    features = torch.tensor(values)[torch.randint(0, 2, shape, generator=generator)].to(dtype).requires_grad_()
     exact = features.detach().float().requires_grad_()
     ends = torch.zeros(2, 6)
     weight = torch.randint(1, 9, (everything.num_tokens, 6), generator=generator).to(dtype)

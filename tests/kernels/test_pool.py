@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import LlavaOnevisionModel
 from transformers.models.llava_next_video.modeling_llava_next_video import LlavaNextVideoPooler
@@ -15,6 +16,7 @@ from anyres.geometry import HW
 from anyres.grid import TileSpec
 from anyres.lower import lower
 from kernels.pack.op import pack
+from kernels.pool.cpu import largest_and_winners
 from kernels.pool.op import MODES, pool, pool_op
 from kernels.pool.reference import pool_reference
 from video import VideoSpec, plan_clip
@@ -100,6 +102,32 @@ def test_the_first_of_equal_numbers_gets_the_gradient() -> None:
     (found,) = torch.autograd.grad(pool(frames, 2, "max"), frames, grad)
     (expected,) = torch.autograd.grad(pool_reference(frames, 2, "max"), frames, grad)
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.float64], ids=str)
+@pytest.mark.parametrize("odd", [(), (-0.0,), (float("nan"),), (-0.0, float("nan"))], ids=str)
+def test_winners_are_those_of_torch(odd: tuple[float, ...], dtype: torch.dtype) -> None:
+    """Equal numbers, both zeros, infinities and NaN in one block: the place that torch's max_pool2d gives."""
+    drawn_from = torch.tensor([0.0, 1.0, -1.0, float("inf"), -float("inf"), *odd], dtype=dtype)
+    picked = torch.randint(0, len(drawn_from), (3, 7, 9, 5), generator=torch.Generator().manual_seed(0))
+    frames = drawn_from[picked]
+    for stride in (2, 3):
+        _, flat = F.max_pool2d(frames.permute(0, 3, 1, 2), stride, return_indices=True)
+        y, x = flat // 9 % stride, flat % 9 % stride
+        best, winners = largest_and_winners(frames, stride)
+        assert torch.equal(winners.permute(0, 3, 1, 2), (y * stride + x).to(torch.uint8))
+        assert torch.equal(best.nan_to_num(9), pool_reference(frames, stride, "max").nan_to_num(9))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_winners_of_more_rows_than_a_piece(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr("kernels.pool.cpu.WON_BYTES", rows * 2 * 7 * 4 * 3)
+    frames = drawn(2, 11, 7, 3)
+    # a NaN and a negative zero in pieces of their own
+    frames[0, 4, 2, 0], frames[1, 8, 5, 2] = float("nan"), -0.0
+    _, flat = F.max_pool2d(frames.permute(0, 3, 1, 2), 2, return_indices=True)
+    winners = largest_and_winners(frames, 2)[1].permute(0, 3, 1, 2)
+    assert torch.equal(winners, (flat // 7 % 2 * 2 + flat % 7 % 2).to(torch.uint8))
 
 
 def test_a_nan_behind_the_last_block_goes_nowhere() -> None:
