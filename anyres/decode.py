@@ -21,6 +21,7 @@ from PIL.TiffImagePlugin import IMAGEWIDTH as TIFF_WIDTH
 from PIL.TiffImagePlugin import TiffImageFile
 
 from anyres.arrays import NPY_MAGIC, image_of, read_npy
+from anyres.checksums import check_file
 from anyres.errors import MediaError
 from anyres.geometry import HW
 from anyres.limits import LIMITS, MediaLimits
@@ -109,6 +110,8 @@ def opened(source: Source, name: str, limits: MediaLimits) -> Iterator[Image.Ima
         _check_size(source, name, limits)
         yield source
         return
+    if isinstance(source, str | Path):
+        check_file(source, limits)
     with _stream(source, name, limits) as stream:
         start = stream.read(len(NPY_MAGIC))
         stream.seek(0)

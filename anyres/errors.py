@@ -12,6 +12,7 @@ Kind = Literal[
     "limit",
     "truncated",
     "damaged",
+    "checksum",
     "values",
     "shape",
     "no_video",
@@ -36,6 +37,7 @@ HINTS: dict[Kind, str] = {
     "limit": "make it smaller first, or raise the limit (anyres.limits.MediaLimits)",
     "truncated": "the file is cut short; fetch or copy it again",
     "damaged": "the file is damaged or cut short; fetch or copy it again",
+    "checksum": "fetch or copy the file again, or record its checksum again",
     "values": "scale it to 8 bits a channel first",
     "shape": "give an array [H, W, 3], [H, W] or [3, H, W]",
     "no_video": "give a file with a video stream",
@@ -61,6 +63,7 @@ class MediaError(ValueError):
         limit        above one of the MediaLimits: pixels, bytes, seconds, frames, memory
         truncated    the header promises more than the file holds
         damaged      does not decode
+        checksum     not the file whose checksum was recorded, or one whose checksum was not (anyres.checksums)
         values       numbers without a defined mapping to 8 bits: floats out of range, NaN, 32-bit integers, complex
         shape        an array that is no picture, or could be two
         no_video     no video stream

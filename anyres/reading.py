@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from anyres.checksums import check_file
 from anyres.decode import Source, image_size, open_image, opened, orientation
 from anyres.errors import MediaError
 from anyres.geometry import HW
@@ -36,6 +37,9 @@ def read_picture(
     as `open_image` does.
     """
     check_mode(mode)
+    if isinstance(source, str | Path):
+        # the ways below read the bytes of a file
+        check_file(source, limits)
     if mode == "fast" and (pixels_HW3 := _by_torchvision(source, limits)) is not None:
         return Picture(pixels=pixels_HW3, size=HW(*pixels_HW3.shape[:2]))
     if mode == "draft" and needed is not None and (picture := _reduced(source, needed, limits)) is not None:

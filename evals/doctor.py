@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from anyres.limits import MediaLimits
 from evals.batches import Batching
 from evals.media.ahead import media_ahead
-from evals.media.decoders import Decoders
+from evals.media.decoders import EVALUATION, Decoders
 from evals.media.decoding import decode
 from evals.record import choose
 from evals.sample import Media, Sample
@@ -79,7 +80,12 @@ class Diagnosis:
 
 
 def examine(
-    task: Task, video: VideoSpec, reader: Backend = "auto", limit: int | None = None, processes: int = 1
+    task: Task,
+    video: VideoSpec,
+    reader: Backend = "auto",
+    limit: int | None = None,
+    processes: int = 1,
+    limits: MediaLimits = EVALUATION,
 ) -> Diagnosis:
     """Return what is found out about a task's samples and media; every file is decoded, clips as `video` samples them.
 
@@ -87,7 +93,7 @@ def examine(
     """
     samples = choose(task, limit)
     media = {medium.key: medium for sample in samples for medium in sample.media}
-    states, words = _states(list(media.values()), video, reader, processes)
+    states, words = _states(list(media.values()), video, reader, processes, limits)
     return Diagnosis(
         task=task.name,
         samples=len(samples),
@@ -104,11 +110,11 @@ def examine(
 
 
 def _states(
-    media: Sequence[Media], video: VideoSpec, reader: Backend, processes: int
+    media: Sequence[Media], video: VideoSpec, reader: Backend, processes: int, limits: MediaLimits
 ) -> tuple[dict[str, State], list[str]]:
     states: dict[str, State] = {}
     words: list[str] = []
-    with Decoders(processes) as decoders:
+    with Decoders(processes, limits) as decoders:
 
         def read(medium: Media) -> object:
             return decode(medium, video, reader) if medium.path is None else decoders.decode(medium, video, reader)

@@ -37,7 +37,7 @@ def opened_engine(
     from anyres.grid import GridSpec
     from evals.answerer import LmmAnswerer
     from evals.likelihood import LikelihoodAnswerer
-    from evals.media.decoders import Decoders
+    from evals.media.decoders import EVALUATION, Decoders
     from evals.media.looking import Looking
     from evals.store.feature_cache import MIB, cached
     from models.build import load
@@ -46,6 +46,8 @@ def opened_engine(
     from models.room import most_frames, text_share
     from video.clip import VideoSpec
 
+    # before a model is loaded: checksums that cannot be read end the command
+    limits = config.media.limits(EVALUATION)
     dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     dtype = None if config.dtype is None else dtypes[config.dtype]
     factor = config.rope_factor
@@ -69,7 +71,8 @@ def opened_engine(
     grid = settings(GridSpec, config.grid, processor.spec.grid, chosen, "grid")
     folder = None if config.cache_folder is None else Path(config.cache_folder)
     disk_bytes = None if config.cache_disk_mib is None else config.cache_disk_mib * MIB
-    with cached(model, folder=folder, disk_bytes=disk_bytes), Decoders(count) if count else nullcontext() as decoders:
+    pool = Decoders(count, limits) if count else nullcontext()
+    with cached(model, folder=folder, disk_bytes=disk_bytes), pool as decoders:
         looking = Looking(
             model,
             processor,
@@ -79,6 +82,7 @@ def opened_engine(
             decoders=decoders,
             stream=config.stream_frames,
             store=None if folder is None else FeatureStore(folder, disk_bytes),
+            limits=limits,
         )
         answerer = LmmAnswerer(
             model,
@@ -122,7 +126,7 @@ def _factor(config: EvalConfig, chosen: Mapping[str, str], task: Task) -> float:
 @contextmanager
 def _remote(config: EvalConfig, engine: Mapping[str, Any], samples: Sequence[Sample]) -> Iterator[Answerer]:
     """Yield a model behind an endpoint; a ValueError for settings that only a loaded model has."""
-    from evals.media.decoders import Decoders
+    from evals.media.decoders import EVALUATION, Decoders
     from evals.remote.answerer import RemoteAnswerer, RemoteSpec
     from evals.remote.endpoint import Endpoint
     from models.compute import Compute
@@ -138,10 +142,11 @@ def _remote(config: EvalConfig, engine: Mapping[str, Any], samples: Sequence[Sam
     spec = build(RemoteSpec, engine, "engine")
     video = build(VideoSpec, config.video, "video") if config.video else None
     count = num_decoders(config.decoders, samples)
+    limits = config.media.limits(EVALUATION)
     endpoint = Endpoint(spec, connections=spec.workers)
     try:
-        with Decoders(count) if count else nullcontext() as decoders:
-            yield RemoteAnswerer(endpoint, spec, video, config.reader, decoders)
+        with Decoders(count, limits) if count else nullcontext() as decoders:
+            yield RemoteAnswerer(endpoint, spec, video, config.reader, decoders, limits)
     finally:
         endpoint.close()
 

@@ -144,8 +144,11 @@ def _predict(task: Task, config: EvalConfig, chosen: dict[str, str], out_dir: Pa
 
 
 def _examine(task: Task, config: EvalConfig) -> int:
+    from evals.media.decoders import EVALUATION
+
     video = build(VideoSpec, config.video, "video") if config.video else VideoSpec()
-    diagnosis = examine(task, video, config.reader, config.limit, max(1, config.decoders or 0))
+    limits = config.media.limits(EVALUATION)
+    diagnosis = examine(task, video, config.reader, config.limit, max(1, config.decoders or 0), limits)
     print(diagnosis.markdown())
     if config.out is not None:
         Path(config.out).mkdir(parents=True, exist_ok=True)

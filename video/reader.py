@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from anyres.checksums import check_file
 from anyres.limits import LIMITS, MediaLimits
 from video.clip import ClipMeta, VideoClip, VideoSpec
 from video.errors import MediaError
@@ -82,6 +83,7 @@ def _of_file(source: Path, backend: Backend, partial: bool, limits: MediaLimits)
     if limits.clip_bytes is not None and file.stat().st_size > limits.clip_bytes:
         found = f"a file of {file.stat().st_size} bytes, more than {limits.clip_bytes}"
         raise MediaError(file, "limit", found)
+    check_file(file, limits)
     from video.picture_reader import PictureReader, is_picture
 
     if is_picture(file):

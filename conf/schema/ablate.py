@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from anyres.checksums import KnownMedia
 from anyres.picture import Resample, check_resample
 from evals.ablation.axes import Ablation
 from evals.ablation.wiring import Wiring
@@ -28,7 +29,8 @@ class AblateConfig:
     None: as trained. exact: no answer depends on its batch; None: where a model computes in half precision.
     clip_tokens: the most visual tokens of a clip, by fewer frames. text_tokens: positions of text assumed when only
     planning. tflops: what the device sustains, for an estimate of time; "measure" for what its matrix products reach
-    now. hourly: what an hour of the device costs, in any currency. tracker: where results are also sent.
+    now. hourly: what an hour of the device costs, in any currency. tracker: where results are also sent. media:
+    checksums that files are compared with.
     """
 
     ablation: Ablation
@@ -64,6 +66,7 @@ class AblateConfig:
     resize: Resample = "bicubic"
     exact: bool | None = None
     compute: Compute = field(default_factory=Compute)
+    media: KnownMedia = field(default_factory=KnownMedia)
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
     encoder: EncoderSpec | None = None

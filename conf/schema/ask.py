@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from anyres.checksums import KnownMedia
 from anyres.picture import PixelMode
 from models.compute import Compute
 from models.llms.rope import RopeType
@@ -17,7 +18,7 @@ class AskConfig:
     as the model was trained; "released": with the times that its data told. budget: the most tokens of a prompt, or
     None; fewer_frames: clips give frames to it too. most_frames: as many frames as the context holds. stop: strings
     that end an answer. stream_frames: clips of more frames are encoded piece by piece, None: none is; cache_folder:
-    keeps the tokens of clips, or None.
+    keeps the tokens of clips, or None. media: checksums that files are compared with.
     """
 
     source: str
@@ -39,6 +40,7 @@ class AskConfig:
     stream_frames: int | None = 256
     cache_folder: str | None = None
     compute: Compute = field(default_factory=Compute)
+    media: KnownMedia = field(default_factory=KnownMedia)
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
 

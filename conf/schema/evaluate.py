@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from anyres.checksums import KnownMedia
 from anyres.picture import PixelMode
 from evals.alarm import AlarmSpec
 from evals.predict import Batching
@@ -22,7 +23,7 @@ class EvalConfig:
     instead. choices: answered in writing, or by the likelihood of each option. judge: of a task that needs one, or
     None. engine: an endpoint in place of a model, or None. decoders: processes that decode files, None for as many as
     pays. exact: no answer depends on its batch; None: where the model computes in half precision. tracker: where
-    results are also sent.
+    results are also sent. media: checksums that files are compared with.
     """
 
     task: dict[str, Any]
@@ -54,6 +55,7 @@ class EvalConfig:
     cache_folder: str | None = None
     cache_disk_mib: int | None = None
     compute: Compute = field(default_factory=Compute)
+    media: KnownMedia = field(default_factory=KnownMedia)
     grid: dict[str, Any] | None = None
     video: dict[str, Any] | None = None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from anyres.cost import encoder_flops, prefill_flops, projector_flops
+from anyres.limits import LIMITS, MediaLimits
 from anyres.picture import PixelMode, Resample
 from evals.ablation.controlled import ControlledAnswerer
 from evals.ablation.cost import Cost
@@ -44,7 +45,7 @@ class LoadedModels:
 
     One language model is held at a time: another source, RoPE factor, dtype, layer or tile loads anew, and keeps the
     encoder (with its memory of tiles) where its spec and weights are the same. dtype: where a setting has none.
-    exact: whether no answer may depend on its batch, None: where a model computes in half precision.
+    exact: whether no answer may depend on its batch, None: where a model computes in half precision. limits: of media.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class LoadedModels:
         pixels: PixelMode = "exact",
         exact: bool | None = None,
         compute: Compute | None = None,
+        limits: MediaLimits = LIMITS,
     ) -> None:
         self.device, self.dtype, self.reader = device, dtype, reader
+        self.limits = limits
         self.cache_mib, self.cache_folder, self.positions = cache_mib, cache_folder, positions
         self.disk_bytes = None if disk_mib is None else disk_mib * MIB
         self._store = None if cache_folder is None else FeatureStore(cache_folder, self.disk_bytes)
@@ -124,6 +127,7 @@ class LoadedModels:
             reader=self.reader,
             whole=setting.control != NO_CONTROL or setting.wiring != "none",
             store=self._store,
+            limits=self.limits,
         )
 
     def engine(self, setting: Setting) -> Together | None:

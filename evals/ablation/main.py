@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyres.limits import LIMITS
 from anyres.media_size import parse_size
 from conf.arguments import Arguments, split_arguments
 from conf.build import build
@@ -171,6 +172,7 @@ def open_models(config: AblateConfig) -> "LoadedModels":
         pixels=config.pixels,
         exact=config.exact,
         compute=config.compute,
+        limits=config.media.limits(LIMITS),
     )
 
 

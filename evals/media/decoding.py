@@ -9,6 +9,7 @@ from PIL import Image
 
 from anyres.decode import open_image
 from anyres.grid import TileSpec
+from anyres.limits import LIMITS, MediaLimits
 from evals.media.ahead import MediaFailed
 from evals.sample import Media
 from video.clip import VideoClip, VideoSpec
@@ -19,7 +20,12 @@ from video.unread import choose
 
 
 def decode(
-    media: Media, video: VideoSpec, reader: Backend = "auto", tile: TileSpec | None = None, stream: int | None = None
+    media: Media,
+    video: VideoSpec,
+    reader: Backend = "auto",
+    tile: TileSpec | None = None,
+    stream: int | None = None,
+    limits: MediaLimits = LIMITS,
 ) -> Image.Image | VideoClip:
     """Return what `media` names: for a video, the frames that `video` asks for.
 
@@ -34,13 +40,13 @@ def decode(
             return at_decode_size(drawn, video) if isinstance(drawn, VideoClip) else drawn
         assert media.path is not None
         if media.kind == "image":
-            return open_image(media.path)
+            return open_image(media.path, limits)
         asked = asked_of(media, video)
         if may_stream(asked, stream):
-            clip = choose(media.path, asked, reader, media.span, fps=media.fps)
+            clip = choose(media.path, asked, reader, media.span, fps=media.fps, limits=limits)
             if stream is not None and len(clip.indices) > stream:
                 return clip
-        return load_clip(media.path, asked, reader, media.span, fps=media.fps, tile=tile)
+        return load_clip(media.path, asked, reader, media.span, fps=media.fps, limits=limits, tile=tile)
     except MediaError as error:
         raise MediaFailed(str(error)) from error
 

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from anyres.errors import MediaError
+from anyres.limits import LIMITS, MediaLimits
 from anyres.picture import Picture
 from anyres.reading import read_picture
 from evals.media.ahead import MediaFailed
@@ -43,7 +44,8 @@ class Looking:
 
     decoders: processes to decode files in, None for this one. stream: clips of more frames are encoded piece by piece,
     so that only their tokens are held; None: none is. whole: frames are changed once they are read, so all of them are
-    read, in the size of the file. store: keeps the tokens of long clips; None: the last clip's are remembered.
+    read, in the size of the file. store: keeps the tokens of long clips; None: the last clip's are remembered. limits:
+    of what this process reads.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class Looking:
         stream: int | None = STREAM_FRAMES,
         whole: bool = False,
         store: FeatureStore | None = None,
+        limits: MediaLimits = LIMITS,
     ) -> None:
         self.processor, self.grid, self.reader, self.decoders = processor, grid, reader, decoders
+        self.limits = limits
         self.video = video or processor.spec.video
         self.stream = None if whole else stream
         self._tile = processor.spec.encoder.tile if processor.early and not whole else None
@@ -85,7 +89,7 @@ class Looking:
         if self.processor.pixels == "draft" and media.kind == "image" and media.path is not None:
             return self._draft(media.path)
         if self.decoders is None or media.path is None:
-            return decode(media, self.video, self.reader, self._tile, self.stream)
+            return decode(media, self.video, self.reader, self._tile, self.stream, self.limits)
         return self.decoders.decode(media, self.video, self.reader, self._tile, self.stream)
 
     def encoded(self, media: Sequence[Medium]) -> tuple[Medium, ...]:
@@ -114,6 +118,6 @@ class Looking:
     def _draft(self, path: Path) -> Picture:
         """Return an image decoded at the smallest scale that has the pixels of its plan; in this process."""
         try:
-            return read_picture(path, "draft", lambda image: self.processor.needed(image, self.grid))
+            return read_picture(path, "draft", lambda image: self.processor.needed(image, self.grid), self.limits)
         except MediaError as error:
             raise MediaFailed(str(error)) from error

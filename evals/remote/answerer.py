@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from anyres.limits import LIMITS, MediaLimits
 from evals.media.decoders import Decoders
 from evals.media.decoding import decode
 from evals.protocol import Answer, Question, Ready
@@ -41,7 +42,10 @@ class RemoteSpec(EndpointSpec):
 
 
 class RemoteAnswerer:
-    """Answers through `endpoint`, a micro-batch at a time. decoders: processes that decode files, None for this one."""
+    """Answers through `endpoint`, a micro-batch at a time. decoders: processes that decode files, None for this one.
+
+    limits: of what this process reads.
+    """
 
     def __init__(
         self,
@@ -50,8 +54,10 @@ class RemoteAnswerer:
         video: VideoSpec | None = None,
         reader: Backend = "auto",
         decoders: Decoders | None = None,
+        limits: MediaLimits = LIMITS,
     ) -> None:
         self.endpoint, self.spec, self.reader, self.decoders = endpoint, spec, reader, decoders
+        self.limits = limits
         self.video = video or VideoSpec(policy="uniform", num_frames=spec.frames)
         # the media asked about last, encoded: questions come grouped by their media
         self._last: tuple[tuple[Medium, ...], list[list[Part]]] = ((), [])
@@ -70,7 +76,7 @@ class RemoteAnswerer:
     def open(self, media: Media) -> Medium:
         """Return an upright image, or the frames that the video settings ask for."""
         if self.decoders is None or media.path is None:
-            return decode(media, self.video, self.reader)
+            return decode(media, self.video, self.reader, limits=self.limits)
         return self.decoders.decode(media, self.video, self.reader)
 
     def prepare(self, question: Question) -> Ready:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyres.errors import MediaError
+from anyres.limits import LIMITS, MediaLimits
 from conf.arguments import named
 from conf.nearest import near_file
 from video.clip import VideoClip, VideoSpec
@@ -79,6 +80,7 @@ def open_clip(
     backend: Backend = "auto",
     tile: "TileSpec | None" = None,
     stream: int | None = None,
+    limits: MediaLimits = LIMITS,
 ) -> VideoClip:
     """Return the frames of a clip that `video` asks for, resized for `tile` where that changes no pixel of it.
 
@@ -88,10 +90,10 @@ def open_clip(
     most = max(video.num_frames, len(video.times_s))
     try:
         if stream is not None and most > stream and video.frames_as == "clip":
-            clip = choose(path, video, backend)
+            clip = choose(path, video, backend, limits=limits)
             if len(clip.indices) > stream:
                 return clip
-        return load_clip(path, video, backend, tile=tile)
+        return load_clip(path, video, backend, limits=limits, tile=tile)
     except MediaError as error:
         if error.kind != "not_media":
             raise

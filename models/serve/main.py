@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyres.limits import LIMITS
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.looks import grid_named, video_named
@@ -107,9 +108,10 @@ def _open(
     # what is kept on the disk is encoded piece by piece, however short
     stream = config.stream_frames if config.cache_folder is None else 0
     presets = Presets(grid=grid_named, video=video_named)
+    limits = config.media.limits(LIMITS)
     names = given.looks or (None,) * len(given.paths)
     opened = [
-        open_looked_at(path, name, presets, video, config.reader, spec, text, config.pixels, grid, stream)
+        open_looked_at(path, name, presets, video, config.reader, spec, text, config.pixels, grid, stream, limits)
         for path, name in zip(given.paths, names, strict=True)
     ]
     looks = tuple(one.look for one in opened)

@@ -12,6 +12,7 @@ from PIL.Image import Image
 from anyres.errors import MediaError
 from anyres.geometry import HW
 from anyres.grid import GridSpec
+from anyres.limits import LIMITS, MediaLimits
 from anyres.picture import Picture, PixelMode, needed_size
 from anyres.reading import read_picture
 from models.room import most_frames
@@ -52,6 +53,7 @@ def open_looked_at(
     pixels: PixelMode = "exact",
     grid: GridSpec | None = None,
     stream: int | None = None,
+    limits: MediaLimits = LIMITS,
 ) -> LookedAt:
     """Return an image or a clip with its look.
 
@@ -68,7 +70,7 @@ def open_looked_at(
         (settled,) = settle([shape], spec, grid if name is None else presets.grid(name))
         return needed_size(plan_shape(shape, spec, settled))
 
-    image = _image(path, pixels, needed)
+    image = _image(path, pixels, needed, limits)
     if image is not None:
         return LookedAt(medium=image, look=MediumLook(grid=None if name is None else presets.grid(name)))
     own = video if name is None else presets.video(name)
@@ -78,15 +80,15 @@ def open_looked_at(
         own = most_frames(spec, own, text_tokens, available=meta.num_frames, size=meta.size, grid=grid)
     # exact pixels are those of a frame resized as it is decoded, where that is possible
     tile = spec.encoder.tile if pixels == "exact" else None
-    return LookedAt(medium=open_clip(path, own, backend, tile, stream), look=MediumLook(video=own))
+    return LookedAt(medium=open_clip(path, own, backend, tile, stream, limits), look=MediumLook(video=own))
 
 
-def _image(path: Path, pixels: PixelMode, needed: Callable[[HW], HW]) -> Image | Picture | None:
+def _image(path: Path, pixels: PixelMode, needed: Callable[[HW], HW], limits: MediaLimits) -> Image | Picture | None:
     # PIL is loaded on first use
     from anyres.decode import open_image
 
     try:
-        return open_image(path) if pixels != "draft" else read_picture(path, pixels, needed)
+        return open_image(path, limits) if pixels != "draft" else read_picture(path, pixels, needed, limits)
     except MediaError as error:
         if error.kind != "not_media":
             raise
