@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evals.ablation import maps, plots
+from evals.ablation import maps, plots, radar
 from evals.ablation.analysis import COSTS, Analysis, CostAxis, Front
 from evals.ablation.axes import Cell
 from evals.ablation.report import Picture
@@ -59,6 +59,7 @@ def draw(analysis: Analysis, cells: Sequence[Cell], name: str, title: str, axes:
             f"{title}: accuracy of each task, {_told(pooled)}",
         )
     )
+    drawn += _radar(rows, cells, name, title)
     drawn += _flips(analysis, pooled, name, title)
     return drawn
 
@@ -145,6 +146,29 @@ def _flips(analysis: Analysis, pooled: Sequence[SweepRow], name: str, title: str
             f"What changes against {analysis.baseline}, sample by sample. Equal scores may hide many flips: only the "
             "samples that flip say which setting is better.",
             f"{title}: samples won and lost against {analysis.baseline}: {told}",
+        )
+    ]
+
+
+def _radar(rows: Sequence[SweepRow], cells: Sequence[Cell], name: str, title: str) -> list[Drawn]:
+    """Return the radar of a sweep in which at least two settings were asked the same three tasks or more."""
+    tasks = kinds(rows)
+    of = {(row.setting, row.task): row for row in rows}
+    whole = [cell.setting for cell in cells if all((cell.setting, task) in of for task in tasks)]
+    lines = [[of[setting, task] for task in tasks] for setting in whole]
+    # other samples of the same tasks have no place on the same spokes
+    same = len({row.baseline for line in lines for row in line}) == 1
+    if len(tasks) < radar.LEAST_TASKS or len(lines) < 2 or not same:
+        return []
+    more = f" The first {radar.MOST_SETTINGS} settings." if len(lines) > radar.MOST_SETTINGS else ""
+    return [
+        _drawn(
+            radar.radar(tasks, lines),
+            f"{name}-radar",
+            "Accuracy of each task, a spoke a task in the order of the table; the bars are 95 % intervals, set side by "
+            "side. Dashed: always giving the commonest answer. Places on a spoke mean something, the area does not: it "
+            f"changes with the order of the tasks.{more}",
+            f"{title}: accuracy of {', '.join(tasks)} by setting",
         )
     ]
 
