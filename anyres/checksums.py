@@ -110,9 +110,8 @@ def _loaded(path: str, size: int, changed_ns: int) -> Checksums:
     with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:  # noqa: PTH123
         for number, line in enumerate(file, start=1):
             for name, digest in _entry(line, f"{path}, line {number}"):
-                listed = os.path.normpath(name)
-                # a path that leaves the folder is compared whole
-                key = os.path.normpath(os.path.join(folder, listed)) if listed.startswith("..") else listed  # noqa: PTH118
+                whole = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118
+                key = whole.removeprefix(_with_slash(folder))
                 if digests.setdefault(key, digest) != digest:
                     raise ValueError(f"{path}, line {number}: another digest of {name} stands before it")
     folders = dict.fromkeys((_with_slash(folder), _with_slash(os.path.realpath(folder))))

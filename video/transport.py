@@ -10,15 +10,15 @@ import numpy as np
 SYNC = 0x47
 # plain, with a time in front (from discs), with a checksum behind (from broadcasts)
 PACKET_BYTES = (188, 192, 204)
-# a recording may begin in the middle of a packet: the first one that is followed by so many others starts it
-FOLLOWED_BY = 4
+# by chance one byte in 256 is a sync byte; a stream with gaps agrees on several places
+BY_CHANCE = 0.1
 BLOCK_BYTES = 1 << 20
 
 
 def whole_packets(path: Path) -> bool:
     """Tell whether a transport stream has neither a gap nor anything else between its packets, nor a part of one last.
 
-    It is read once more for it. True where it has fewer packets than tell their length.
+    It is read once more for it. It may begin in the middle of a packet. True where no length of packets is found.
     """
     with path.open("rb") as file:
         first = np.frombuffer(file.read(BLOCK_BYTES), np.uint8)
@@ -38,10 +38,12 @@ def whole_packets(path: Path) -> bool:
 
 
 def _first_packet(data: np.ndarray) -> tuple[int, int] | None:
-    """Return the place of the first sync byte that others follow, and their distance."""
-    for place in np.flatnonzero(data[: PACKET_BYTES[-1]] == SYNC).tolist():
-        for packet_bytes in PACKET_BYTES:
-            following = data[place : place + packet_bytes * (FOLLOWED_BY + 1) : packet_bytes]
-            if len(following) > FOLLOWED_BY and (following == SYNC).all():
-                return place, packet_bytes
-    return None
+    """Return the place of the first sync byte and the length of packets that most of a file's beginning agrees on."""
+    found: list[tuple[float, int, int]] = []
+    for packet_bytes in PACKET_BYTES:
+        packets = len(data) // packet_bytes
+        if packets:
+            agree = (data[: packets * packet_bytes].reshape(packets, packet_bytes) == SYNC).mean(axis=0)
+            found.append((float(agree.max()), int(agree.argmax()), packet_bytes))
+    share, place, packet_bytes = max(found, default=(0.0, 0, 0))
+    return (place, packet_bytes) if share > BY_CHANCE else None

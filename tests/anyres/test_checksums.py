@@ -32,7 +32,7 @@ def listed(folder: Path, *names: str, algorithm: str = "sha256", form: str = "{d
     """Write digests of files, by default as sha256sum does."""
     digests = {name: hashlib.new(algorithm, (folder / name).read_bytes()).hexdigest() for name in names}
     file = folder / "SHA256SUMS"
-    file.write_text("".join(form.format(name=name, digest=digest) for name, digest in digests.items()))
+    file.write_text("".join(form.format(name=name, digest=digest, folder=folder) for name, digest in digests.items()))
     return file
 
 
@@ -103,6 +103,7 @@ FORMS = {
     "windows": "{digest} *{name}\r\n",
     "tagged": "SHA256 ({name}) = {digest}\n",
     "escaped": "\\{digest}  {name}\n",
+    "absolute": "{digest}  {folder}/{name}\n",
 }
 
 

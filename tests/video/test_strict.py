@@ -122,3 +122,6 @@ def test_other_layouts_of_transport_streams(tmp_path: Path) -> None:
         assert whole_packets(path)
     path.write_bytes(layouts["with times"][:-1])
     assert not whole_packets(path)
+    for place in (0, 188, 5 * 188):
+        path.write_bytes(layouts["plain"][:place] + b"\xff" + layouts["plain"][place + 1 :])
+        assert not whole_packets(path)
