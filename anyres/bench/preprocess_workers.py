@@ -9,7 +9,7 @@ import torch
 from anyres.bench.preprocess import Case, picture
 from anyres.compiled import COMPILED
 from anyres.pixels import normalise
-from anyres.workers import TileWorkers
+from anyres.workers import Normalised, TileWorkers
 from kernels.bench.clock import measure
 
 
@@ -18,7 +18,7 @@ def turns(case: Case, mode: str, workers: int, files: int, rounds: int) -> dict[
     torch.set_num_threads(1)
     COMPILED.load()
     preset, maker = case.preset, case.preset.maker(mode)
-    with tempfile.TemporaryDirectory() as folder, TileWorkers(maker, workers) as pool:
+    with tempfile.TemporaryDirectory() as folder, TileWorkers(maker, workers, _output(case)) as pool:
         paths = [picture(case, Path(folder))] * files
 
         def here() -> None:
@@ -29,9 +29,12 @@ def turns(case: Case, mode: str, workers: int, files: int, rounds: int) -> dict[
             for one in pool.make(paths):
                 if one.tiles_NCHW is None:
                     raise ValueError(f"{one.path}: {one.error}")
-                normalise(one.tiles_NCHW, preset.mean, preset.std)
 
         return measure({"one process": here, "workers": there}, "cpu", rounds)
+
+
+def _output(case: Case) -> Normalised:
+    return Normalised(mean=case.preset.mean, std=case.preset.std)
 
 
 def rate(case: Case, mode: str, workers: int, files: int, rounds: int) -> list[float]:
@@ -48,7 +51,7 @@ def most(case: Case, mode: str, workers: int, files: int, rounds: int) -> list[f
     torch.set_num_threads(1)
     COMPILED.load()
     preset, maker, found = case.preset, case.preset.maker(mode), []
-    with tempfile.TemporaryDirectory() as folder, TileWorkers(maker, workers) as pool:
+    with tempfile.TemporaryDirectory() as folder, TileWorkers(maker, workers, _output(case)) as pool:
         paths = [picture(case, Path(folder))] * files
         for turn in range(rounds + 1):
             start = time.process_time()
@@ -58,7 +61,6 @@ def most(case: Case, mode: str, workers: int, files: int, rounds: int) -> list[f
             for one in pool.make(paths):
                 if one.tiles_NCHW is None:
                     raise ValueError(f"{one.path}: {one.error}")
-                normalise(one.tiles_NCHW, preset.mean, preset.std)
             together = time.process_time() - start + pool.processor_s - before
             # the first round starts the workers
             found += [workers * alone / together] if turn else []
