@@ -1,6 +1,7 @@
 """Which clusters of a Matroska file fit the checksums that they begin with. FFmpeg writes them, but compares none.
 
-A file is read once more for it, in blocks; clusters without a checksum (WebM has none) are stepped over.
+A file is read once more for it, in blocks. Of clusters without a checksum (WebM has none) only the heads of blocks are
+read: FFmpeg passes over what is no element, and the pictures in it, without a word.
 """
 
 import os
@@ -33,13 +34,14 @@ MOST_READINGS = 2
 class Clusters:
     """Where clusters begin and end, in rising order, and whether each fits its checksum, or has none.
 
-    checked: at least one has a checksum.
+    checked: at least one has a checksum. gaps: something in the file is no element, or not as long as it says.
     """
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
     whole: tuple[bool, ...]
     checked: bool
+    gaps: bool
 
     def holds(self, place: int) -> bool:
         """Tell whether what lies at a place of the file is what was written, as far as checksums tell."""
@@ -74,7 +76,7 @@ class _Walk:
         # where the segment ends, if that is told
         self.segment_end: int | None = None
         self.left = MOST_READINGS * self.size
-        self.checked = False
+        self.checked = self.gaps = False
 
     def clusters(self) -> Clusters:
         found: list[tuple[int, int, bool]] = []
@@ -82,7 +84,7 @@ class _Walk:
         while place is not None and place < self.size:
             element = self._element(place)
             if element is None:
-                place = self._next_mark(place + 1)
+                self.gaps, place = True, self._next_mark(place + 1)
             elif element.kind == SEGMENT:
                 self.segment_end, place = element.end, element.body
             elif element.end is None:
@@ -102,7 +104,15 @@ class _Walk:
                 followed = fits or element.end == self.size
                 followed = followed or (element.end < self.size and self._element(element.end) is not None)
                 place = element.end if followed else self._next_mark(place + 1)
-        return _in_order(found, self.checked)
+        following = [start for start, _, _ in found[1:]] + [found[-1][1]] if found else []
+        return Clusters(
+            starts=tuple(start for start, _, _ in found),
+            # each ends where the next one begins, or before
+            ends=tuple(min(end, after) for (_, end, _), after in zip(found, following, strict=True)),
+            whole=tuple(whole for _, _, whole in found),
+            checked=self.checked,
+            gaps=self.gaps,
+        )
 
     def _element(self, place: int) -> _Element | None:
         """Return the element at a place; None where there is none of those that a file consists of."""
@@ -121,7 +131,10 @@ class _Walk:
         """Tell whether an element fits the checksum that it begins with; True where it has none or is cut off."""
         assert element.end is not None
         self.file.seek(element.body)
-        if element.kind not in (CLUSTER, *DESCRIPTIONS) or self.file.read(len(SUM_HEAD)) != SUM_HEAD:
+        if element.kind not in (CLUSTER, *DESCRIPTIONS):
+            return True
+        if self.file.read(len(SUM_HEAD)) != SUM_HEAD:
+            self.gaps = self.gaps or not self._filled(element)
             return True
         self.checked = self.checked or element.kind == CLUSTER
         if element.end > self.size:
@@ -141,6 +154,20 @@ class _Walk:
             left -= len(block)
         return found == told
 
+    def _filled(self, element: _Element) -> bool:
+        """Tell whether the elements in one follow each other up to its end; True for one that is cut off."""
+        place = element.body
+        while element.end is not None and place < element.end <= self.size:
+            self.file.seek(place)
+            first = self.file.read(1)
+            # an ID of 1 to 4 bytes, as many as its leading zero bits tell
+            self.file.read(8 - first[0].bit_length())
+            size = element_size(self.file)
+            if first[0] < 0x10 or size is None:
+                return False
+            place = self.file.tell() + size
+        return element.end is None or place == element.end or element.end > self.size
+
     def _next_mark(self, place: int) -> int | None:
         """Return where the next cluster seems to begin, None for nowhere."""
         self.file.seek(place)
@@ -154,14 +181,3 @@ class _Walk:
                 return self.file.tell() - len(block) - len(kept) + at
             kept = (kept + block)[-len(CLUSTER_MARK) + 1 :]
         return None
-
-
-def _in_order(found: list[tuple[int, int, bool]], checked: bool) -> Clusters:
-    """Return clusters so that each ends where the next one begins, or before."""
-    following = [start for start, _, _ in found[1:]] + [found[-1][1]] if found else []
-    return Clusters(
-        starts=tuple(start for start, _, _ in found),
-        ends=tuple(min(end, after) for (_, end, _), after in zip(found, following, strict=True)),
-        whole=tuple(whole for _, _, whole in found),
-        checked=checked,
-    )

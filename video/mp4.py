@@ -17,8 +17,11 @@ from numpy import ndarray
 TOP = (b"ftyp", b"free", b"skip", b"wide", b"mdat", b"moov", b"uuid", b"udta", b"meta")
 MOVIE = (b"mvhd", b"trak", b"udta", b"meta", b"iods", b"free")
 SAMPLES = (b"stsd", b"stts", b"stss", b"ctts", b"stsc", b"stsz", b"stco", b"co64", b"sdtp", b"free")
+NESTED = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 # boxes of one kind of place; more than this is no plain file
 MOST_BOXES = 1000
+# a file of fragments has two boxes for each
+MOST_FRAGMENTS = 1_000_000
 # above this FFmpeg takes a table for damaged
 MOST_OFFSET = 1 << 28
 ENTRY = 8
@@ -56,6 +59,48 @@ def composition_offsets(path: Path, track: int, samples: int) -> ndarray | None:
         return None
 
 
+def whole_boxes(path: Path) -> bool:
+    """Tell whether the boxes of a file, and those in its movie and fragments, follow each other without a gap.
+
+    Media that are cut off are none: the packets tell whether pictures are missing.
+    """
+    try:
+        with path.open("rb") as file:
+            return _filled(file, 0, file.seek(0, 2))
+    except (_NotPlainError, OSError, struct.error):
+        return False
+
+
+def media_seconds(path: Path, track: int) -> float | None:
+    """Return how long a track's samples last by its header; None where that is not told."""
+    try:
+        with path.open("rb") as file:
+            movie = _only(_boxes(file, 0, file.seek(0, 2)), b"moov")
+            inside = _boxes(file, movie.start, movie.end)
+            ours = [box for box in inside if box.kind == b"trak" and _track_number(file, box) == track]
+            # with fragments, it is that of the first samples alone
+            if len(ours) != 1 or any(box.kind == b"mvex" for box in inside):
+                return None
+            header = _inside(file, _inside(file, ours[0], b"mdia"), b"mdhd")
+            file.seek(header.start)
+            version = struct.unpack(">B3x", file.read(4))[0]
+            # two times, then ticks a second and the duration
+            kind = ">16xIQ" if version == 1 else ">8xII"
+            ticks, duration = struct.unpack(kind, file.read(struct.calcsize(kind)))
+    except (_NotPlainError, OSError, struct.error):
+        return None
+    unknown = duration in (0, 0xFFFFFFFF if version == 0 else 0xFFFFFFFFFFFFFFFF)
+    return None if unknown or not ticks else duration / ticks
+
+
+def _filled(file: BinaryIO, start: int, end: int, depth: int = 0) -> bool:
+    # a movie's tables lie five boxes deep
+    return depth <= len(NESTED) and all(
+        box.kind not in NESTED or _filled(file, box.start, box.end, depth + 1)
+        for box in _walk(file, start, end, MOST_FRAGMENTS, last_open=depth == 0)
+    )
+
+
 def _boxes(file: BinaryIO, start: int, end: int, allowed: tuple[bytes, ...] = ()) -> list[_Box]:
     """Return the boxes between two places, which they have to fill; `allowed`: the kinds there may be, if given."""
     found = list(_walk(file, start, end))
@@ -64,8 +109,9 @@ def _boxes(file: BinaryIO, start: int, end: int, allowed: tuple[bytes, ...] = ()
     return found
 
 
-def _walk(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
-    for _ in range(MOST_BOXES):
+def _walk(file: BinaryIO, start: int, end: int, most: int = MOST_BOXES, last_open: bool = False) -> Iterator[_Box]:
+    """Yield boxes that fill what lies between two places. last_open: media may be cut off, or tell no length."""
+    for _ in range(most):
         if start == end:
             return
         file.seek(start)
@@ -74,6 +120,8 @@ def _walk(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
         if size == 1:
             (size,) = struct.unpack(">Q", file.read(8))
             header = 16
+        if last_open and (size == 0 or (kind == b"mdat" and start + size > end)):
+            size = end - start
         if size < header or start + size > end:
             raise _NotPlainError
         yield _Box(kind, start + header, start + size)

@@ -21,10 +21,10 @@ from video.clip import ClipMeta, Flag
 from video.container import opened, quarter_turns, video_streams
 from video.errors import MediaError
 from video.matroska import missing_bytes
+from video.mp4 import media_seconds
 from video.ogg import wrong_pages
 from video.scan import NO_TIME, Packets, by_reading, confirmed, has_tables, table_of
 from video.timeline import Timeline
-from video.transport import whole_packets
 
 # by how much a header's duration may miss that of the frames before it counts as wrong
 DURATION_S, DURATION_PART = 0.5, 0.1
@@ -188,9 +188,9 @@ def _build(
     stored = HW(first.height, first.width)
     duration = _duration(shown, identified)
     flags: dict[Flag, bool] = {
-        "corrupt": start > 0 or bool((packets.corrupt_P | packets.wrong_P).any()) or _gaps(path, container),
+        "corrupt": start > 0 or packets.gaps or bool((packets.corrupt_P | packets.wrong_P).any()),
         "count": missing is not None or stream.frames not in (0, len(packets)),
-        "time": not identified or _wrong_duration(container, stream, times_F, duration),
+        "time": not identified or _wrong_duration(path, container, stream, times_F, duration),
     }
     return PacketIndex(
         path=path,
@@ -216,10 +216,6 @@ def _build(
         has_duration=container.duration is not None,
         damaged=_damaged(decodable, shown_P, identified),
     )
-
-
-def _gaps(path: Path, container: InputContainer) -> bool:
-    return "mpegts" in container.format.name and not whole_packets(path)
 
 
 def _damaged(packets: Packets, shown_P: ndarray, identified: bool) -> frozenset[int]:
@@ -267,11 +263,17 @@ def _duration(shown: Packets, identified: bool) -> int:
     return max(1, span + last)
 
 
-def _wrong_duration(container: InputContainer, stream: VideoStream, times_F: ndarray, duration: int) -> bool:
+def _wrong_duration(
+    path: Path, container: InputContainer, stream: VideoStream, times_F: ndarray, duration: int
+) -> bool:
     """Tell whether the header promises a duration that is not that of the frames."""
     shown_s = float(duration * stream.time_base)
     if stream.duration is not None:
         promised_s = [float(stream.duration * stream.time_base)]
+        # FFmpeg puts the sum of its samples in the place of what an MP4 tells
+        told_s = media_seconds(path, stream.id) if "mp4" in container.format.name else None
+        if told_s and abs(told_s - promised_s[0]) > max(DURATION_S, DURATION_PART * told_s):
+            return True
     elif container.duration is not None and len(container.streams) == 1:
         # some containers count from 0, not from the first frame
         promised_s = [container.duration / 1e6, container.duration / 1e6 - float(int(times_F[0]) * stream.time_base)]

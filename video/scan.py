@@ -16,8 +16,8 @@ from numpy import ndarray
 
 from video.container import packets_of
 from video.errors import MediaError
-from video.mp4 import composition_offsets
-from video.packet_sums import wrong_packets
+from video.mp4 import composition_offsets, whole_boxes
+from video.packet_sums import packet_sums
 
 # stands for a time that a packet does not have
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -34,8 +34,8 @@ class Packets:
     """Presentation time (or NO_TIME) and duration (0: not told) in the stream's time base, and marks, of each packet.
 
     key_P: decoding can start there. shown_P: no edit hides it. corrupt_P: it was not read whole. wrong_P: it does not
-    fit a checksum (video.packet_sums). Durations may be told of the packets from the last keyframe on alone, where
-    every packet has a time.
+    fit a checksum. gaps: something in the file is no part of its structure (video.packet_sums). Durations may be told
+    of the packets from the last keyframe on alone, where every packet has a time.
     """
 
     pts_P: ndarray
@@ -44,6 +44,7 @@ class Packets:
     shown_P: ndarray
     corrupt_P: ndarray
     wrong_P: ndarray
+    gaps: bool = False
 
     def __len__(self) -> int:
         return len(self.pts_P)
@@ -56,6 +57,7 @@ class Packets:
             shown_P=self.shown_P[rows],
             corrupt_P=self.corrupt_P[rows],
             wrong_P=self.wrong_P[rows],
+            gaps=self.gaps,
         )
 
 
@@ -75,11 +77,11 @@ def by_reading(path: Path, container: InputContainer, stream: VideoStream) -> tu
     rows: list[tuple[int, int, bool, bool, bool, bool]] = []
     first: VideoFrame | None = None
     started = False
-    is_wrong = wrong_packets(path, container, stream)
+    sums = packet_sums(path, container, stream)
     for packet in packets_of(container, stream):
         started = started or packet.is_keyframe
         if packet.size:
-            rows.append((*_row(packet), is_wrong(packet)))
+            rows.append((*_row(packet), sums.is_wrong(packet)))
         if started and first is None:
             first = next(iter(packet.decode()), None)
     if not rows:
@@ -94,6 +96,7 @@ def by_reading(path: Path, container: InputContainer, stream: VideoStream) -> tu
         shown_P=np.array(shown, bool),
         corrupt_P=np.array(corrupt, bool),
         wrong_P=np.array(wrong, bool),
+        gaps=sums.gaps,
     )
     return packets, first
 
@@ -125,7 +128,7 @@ def table_of(path: Path, container: InputContainer, stream: VideoStream) -> Tabl
     if odd.any() or not flags_P[0] & 1 or (np.diff(dts_P) <= 0).any():
         return None
     offset_P = composition_offsets(path, stream.id, samples)
-    if offset_P is None:
+    if offset_P is None or not whole_boxes(path):
         return None
     return Table(place_P=place_P, size_P=size_P, dts_P=dts_P, key_P=flags_P & 1 == 1, offset_P=offset_P)
 
