@@ -68,7 +68,7 @@ def halves(table: PackTable) -> tuple[PackTable, PackTable]:
     # a table's rows were checked: these follow from them
     picked = _with_rows(table, picked_SC, segment_of_U, num_source=table.num_source, num_ends=0)
     closed = _with_rows(table, closed_SC, table.host_T, num_source=kept, num_ends=table.num_ends)
-    return picked, replace(closed, blocks=False, peaks=False)
+    return picked, replace(closed, resampled=False, blocks=False, peaks=False)
 
 
 def _with_rows(

@@ -47,6 +47,7 @@ def pack_embeds(
         table.segment_of_T,
         table.gather(weights).tensors() if on_cpu else [],
         table.inverse(weights).tensors() if wants_gradient else [],
+        table.resampled,
         table.blocks,
         table.peaks,
         len(words_VD) if padding_id is None else padding_id,
@@ -82,6 +83,7 @@ def pack_into(
         table.segments_SC,
         table.segment_of_T,
         table.gather(features_NPD.dtype).tensors() if on_cpu else [],
+        table.resampled,
         table.blocks,
         table.peaks,
     )
@@ -113,6 +115,7 @@ def pack_embeds_op(
     segment_of_T: Tensor,
     gather: Sequence[Tensor],
     inverse: Sequence[Tensor],
+    resampled: bool,
     blocks: bool,
     peaks: bool,
     padding_id: int,
@@ -125,7 +128,7 @@ def pack_embeds_op(
         from kernels.pack.launch import Words, launch_forward
 
         words, segments = Words(words_VD, ids_R), (segments_SC, segment_of_T)
-        placed = {"visual_R": visual_R, "words": words, "blocks": blocks, "peaks": peaks}
+        placed = {"visual_R": visual_R, "words": words, "resampled": resampled, "blocks": blocks, "peaks": peaks}
         launch_forward(features_MD, ends_KD, *segments, embeds_RD, winners_TD, **placed)
         return embeds_RD, winners_TD
     kept = winners_TD if len(winners_TD) else None
@@ -136,7 +139,7 @@ def pack_embeds_op(
 
 @pack_embeds_op.register_fake
 def _(words_VD: Tensor, ids_R: Tensor, visual_R: Tensor, features_MD: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    _, _, segment_of_T, _, inverse, _, peaks, _ = rest
+    _, _, segment_of_T, _, inverse, _, _, peaks, _ = rest
     embeds_RD = words_VD.new_empty(len(ids_R), words_VD.shape[1])
     return embeds_RD, winners_of(features_MD, segment_of_T, inverse, peaks)
 
@@ -150,6 +153,7 @@ def pack_into_op(
     segments_SC: Tensor,
     segment_of_T: Tensor,
     gather: Sequence[Tensor],
+    resampled: bool,
     blocks: bool,
     peaks: bool,
 ) -> None:
@@ -158,7 +162,7 @@ def pack_into_op(
         from kernels.pack.launch import launch_forward
 
         no_winners, segments = out_RD.new_empty(0, out_RD.shape[1], dtype=torch.uint8), (segments_SC, segment_of_T)
-        placed = {"visual_R": visual_R, "blocks": blocks, "peaks": peaks}
+        placed = {"visual_R": visual_R, "resampled": resampled, "blocks": blocks, "peaks": peaks}
         launch_forward(features_MD, ends_KD, *segments, out_RD, no_winners, **placed)
         return
     cpu.pack_into(out_RD, visual_R, features_MD, ends_KD, GatherMap.of(gather))
@@ -170,7 +174,7 @@ def _(out_RD: Tensor, *_: Any) -> None:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    words_VD, ids_R, visual_R, features_MD, ends_KD, _, segment_of_T, gather, inverse, _, _, padding_id = inputs
+    words_VD, ids_R, visual_R, features_MD, ends_KD, _, segment_of_T, gather, inverse, *_, padding_id = inputs
     ctx.save_for_backward(output[1], ids_R, visual_R, *inverse)
     ctx.num_gather, ctx.padding_id = len(gather), padding_id
     ctx.num_words, ctx.num_tokens, ctx.num_source = len(words_VD), segment_of_T.shape[0], features_MD.shape[0]
@@ -195,7 +199,7 @@ def _backward(ctx: Any, grad_RD: Tensor, _: None) -> tuple[Any, ...]:
         grad_ends_KD = torch.ops.anyres.pack_grad_ends(grad_RD, inverse, ctx.num_ends, places).to(ctx.ends_dtype)
     # lists of tensors get lists
     nothing = ([None] * ctx.num_gather, [None] * len(inverse))
-    return grad_words_VD, None, None, grad_features_MD, grad_ends_KD, None, None, *nothing, None, None, None
+    return grad_words_VD, None, None, grad_features_MD, grad_ends_KD, None, None, *nothing, None, None, None, None
 
 
 pack_embeds_op.register_autograd(_backward, setup_context=_setup_context)

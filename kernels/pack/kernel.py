@@ -117,6 +117,7 @@ def pack_forward_kernel(
     D: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
+    RESAMPLED: tl.constexpr,
     BLOCKS: tl.constexpr,
     PEAKS: tl.constexpr,
     WINNERS: tl.constexpr,
@@ -125,7 +126,7 @@ def pack_forward_kernel(
 ):
     """Write ROWS rows, BLOCK channels of each; rows of text get their word's vector where WORDS, else stay as they are.
 
-    BLOCKS, PEAKS: any mean or largest, any largest, of blocks.
+    RESAMPLED: any segment is. BLOCKS, PEAKS: any mean or largest, any largest, of blocks.
     """
     r = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     t = r
@@ -150,8 +151,10 @@ def pack_forward_kernel(
     is_last = (close > 0) & (rank == out_h * (out_w + (end == 1)) + (end == 2))
     vector = tl.where(is_last, close - 1, vector)
     is_end = ((end == 1) & (x == out_w)) | ((end == 2) & (rank == out_h * out_w)) | is_last
-    resized = ((out_h != crop[2]) | (out_w != crop[3])) & live & ~is_end
-    copied = live & ~is_end & ~resized
+    copied = live & ~is_end
+    if RESAMPLED or BLOCKS:
+        resized = ((out_h != crop[2]) | (out_w != crop[3])) & copied
+        copied = copied & ~resized
     if BLOCKS:
         reduce = tl.load(row + 12)
         pooled = resized & (reduce != 0)
@@ -160,12 +163,15 @@ def pack_forward_kernel(
     source = tl.where(copied, _source(canvas[0], canvas[1], canvas[2], crop[0] + y, crop[1] + x), 0)
     offset = source[:, None] * D + channel[None, :]
     value = tl.load(features_ptr + offset, mask=copied[:, None] & inside, other=0.0)
-    end_offset = vector.to(tl.int64)[:, None] * D + channel[None, :]
-    closing = tl.load(ends_ptr + end_offset, mask=(is_end & live)[:, None] & inside, other=0.0)
-    value = tl.where(is_end[:, None], closing.to(value.dtype), value)
-    if tl.max(resized.to(tl.int32), axis=0) > 0:
-        total = _resampled(features_ptr, canvas, crop, out_h, out_w, y, x, resized, channel, inside, D)
-        value = tl.where(resized[:, None], total.to(value.dtype), value)
+    if tl.max((is_end & live).to(tl.int32), axis=0) > 0:
+        end_offset = vector.to(tl.int64)[:, None] * D + channel[None, :]
+        closing = tl.load(ends_ptr + end_offset, mask=(is_end & live)[:, None] & inside, other=0.0)
+        value = tl.where(is_end[:, None], closing.to(value.dtype), value)
+    # the outer is decided when compiled, the inner by each program
+    if RESAMPLED:  # noqa: SIM102
+        if tl.max(resized.to(tl.int32), axis=0) > 0:
+            total = _resampled(features_ptr, canvas, crop, out_h, out_w, y, x, resized, channel, inside, D)
+            value = tl.where(resized[:, None], total.to(value.dtype), value)
     if BLOCKS:
         total, winner = _pooled(
             features_ptr, canvas, crop, out_h, out_w, y, x, reduce, pooled, channel, inside, D, PEAKS
@@ -276,9 +282,9 @@ def pack_grad_ends_kernel(
     PLACED: tl.constexpr,
 ):
     """Write one split's share of the gradient of one end vector, BLOCK channels of it."""
-    channel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = (channel < D)[None, :]
-    vector, split = tl.program_id(1), tl.program_id(2)
+    vector, split = tl.program_id(0), tl.program_id(2)
     start, stop = tl.load(end_ptr_ptr + vector), tl.load(end_ptr_ptr + vector + 1)
     total = tl.zeros([ROWS, BLOCK], tl.float32)
     for base in range(start + split * ROWS, stop, SPLITS * ROWS):

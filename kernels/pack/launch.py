@@ -33,6 +33,7 @@ def launch_forward(
     out_RD: Tensor,
     winners_TD: Tensor,
     *,
+    resampled: bool,
     blocks: bool,
     peaks: bool,
     visual_R: Tensor | None = None,
@@ -40,13 +41,13 @@ def launch_forward(
 ) -> None:
     """Write the packed tokens into out_RD [R, D]; all tensors contiguous, on one device.
 
-    blocks, peaks: of the table. winners_TD: uint8, gets the winners of blocks; empty where they are not wanted.
-    visual_R: int64, the packed token of each row, -1 for text (rows of no such token or word are NaN); None for
-    row t holding token t. words: what rows of text get; without them they stay as they are.
+    resampled, blocks, peaks: of the table. winners_TD: uint8, gets the winners of blocks; empty where they are not
+    wanted. visual_R: int64, the packed token of each row, -1 for text (rows of no such token or word are NaN); None
+    for row t holding token t. words: what rows of text get; without them they stay as they are.
     """
     num_rows, width = out_RD.shape
-    rows, block = tile_shape(width, out_RD.element_size(), blocks=blocks)
-    grid = (triton.cdiv(num_rows, rows), triton.cdiv(width, block))
+    rows, block, warps = tile_shape(width, out_RD.element_size(), blocks=blocks)
+    grid = checked((triton.cdiv(num_rows, rows), triton.cdiv(width, block)), rows)
     if min(grid) == 0:
         return
     # a row of text reads the first segment too
@@ -69,11 +70,13 @@ def launch_forward(
             D=width,
             ROWS=rows,
             BLOCK=block,
+            RESAMPLED=resampled,
             BLOCKS=blocks,
             PEAKS=peaks,
             WINNERS=len(winners_TD) > 0,
             PLACED=visual_R is not None,
             WORDS=words is not None,
+            num_warps=warps,
         )
 
 
@@ -86,8 +89,8 @@ def launch_grad_features(
     packed token; None for row t holding token t.
     """
     num_source, width = out_MD.shape
-    rows, block = tile_shape(width, out_MD.element_size())
-    grid = (triton.cdiv(num_source, rows), triton.cdiv(width, block))
+    rows, block, warps = tile_shape(width, out_MD.element_size())
+    grid = checked((triton.cdiv(num_source, rows), triton.cdiv(width, block)), rows)
     if min(grid) == 0:
         return
     taps, peaks = inverse.taps, inverse.peaks
@@ -110,6 +113,7 @@ def launch_grad_features(
             BLOCK=block,
             WINNERS=len(winners_TD) > 0,
             PLACED=places is not None,
+            num_warps=warps,
         )
 
 
@@ -117,7 +121,7 @@ def launch_grad_ends(grad_RD: Tensor, inverse: InverseMap, out_SKD: Tensor, plac
     """Write SPLITS partial gradients of the end vectors into out_SKD float32 [SPLITS, K, D]; they add up to it."""
     splits, num_ends, width = out_SKD.shape
     block = min(max(triton.next_power_of_2(width), 16), 64)
-    grid = (triton.cdiv(width, block), num_ends, splits)
+    grid = checked((num_ends, triton.cdiv(width, block), splits))
     if min(grid) == 0:
         return
     with torch.cuda.device_of(out_SKD):
@@ -137,16 +141,29 @@ def launch_grad_ends(grad_RD: Tensor, inverse: InverseMap, out_SKD: Tensor, plac
         )
 
 
-def tile_shape(width: int, itemsize: int, blocks: bool = False, lanes: int = LANES) -> tuple[int, int]:
-    """Return (ROWS, BLOCK) of a program: 2,048 numbers, or 512 where rows are not whole 16-byte words.
+def checked(grid: tuple[int, ...], rows: int = 1) -> tuple[int, ...]:
+    """Return a launch grid that a GPU takes: up to 2^31 - 1 programs, of so many rows in all, and 65,535 on other axes.
 
-    blocks: the program pools blocks too, and gets half as many for its registers; not where lanes, the threads of a
-    warp, are 64, whose 16-byte accesses need all. Chosen from compiled code: 16-byte accesses, no spills, and registers
-    for at least five programs at a time on a multiprocessor of sm_80 and sm_90 at the usual widths.
+    Raises ValueError for a larger one.
     """
-    whole = width * itemsize % 16 == 0
-    numbers = 2048 if whole else 512
-    if blocks and (lanes == 32 or not whole):
-        numbers //= 2
-    block = min(max(triton.next_power_of_2(width), 16), numbers)
-    return min(numbers // block, 32), block
+    if grid[0] * rows >= 2**31 or max(grid[1:]) > 65_535:
+        raise ValueError(f"kernels: a launch of {grid} programs of {rows} rows is more than a GPU takes")
+    return grid
+
+
+def tile_shape(width: int, itemsize: int, blocks: bool = False, lanes: int = LANES) -> tuple[int, int, int]:
+    """Return (ROWS, BLOCK, warps) of a program: 64 bytes of a row a thread, one row, and up to four warps for it.
+
+    Every warp works out anew what its row is made of, which are some 200 instructions, so it has to move many bytes;
+    and rows of a program are worked out by all its warps. 1,024 bytes a warp where blocks are pooled too, for the
+    registers. Rows that are not whole 16-byte words are read number by number: 512 numbers, or 256, in four warps.
+    lanes: threads of a warp.
+    """
+    if width * itemsize % 16:
+        numbers = 256 if blocks else 512
+        block = min(max(triton.next_power_of_2(width), 16), numbers)
+        return min(numbers // block, 32), block, 4
+    # numbers of a warp
+    numbers = (1024 if blocks else 64 * lanes) // itemsize
+    block = min(max(triton.next_power_of_2(width), 16), 4 * numbers)
+    return min(max(numbers // block, 1), 32), block, max(block // numbers, 1)

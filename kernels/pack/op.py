@@ -38,6 +38,7 @@ def pack(features_NPD: Tensor, ends_KD: Tensor, table: PackTable) -> Tensor:
         table.segment_of_T,
         table.gather(weights).tensors() if on_cpu else [],
         table.inverse(weights).tensors() if wants_gradient else [],
+        table.resampled,
         table.blocks,
         table.peaks,
     )
@@ -71,13 +72,14 @@ def pack_op(
     segment_of_T: Tensor,
     gather: Sequence[Tensor],
     inverse: Sequence[Tensor],
+    resampled: bool,
     blocks: bool,
     peaks: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return the packed tokens [T, D] and the winners of blocks, uint8 [T, D] where a gradient needs them, else [0, D].
 
     gather: a GatherMap, read on a CPU. segments_SC, segment_of_T: read on a GPU. inverse: an InverseMap, read by
-    the gradients and empty when none is wanted. blocks, peaks: of the table.
+    the gradients and empty when none is wanted. resampled, blocks, peaks: of the table.
     """
     out_TD = features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
     winners_TD = winners_of(features_MD, segment_of_T, inverse, peaks)
@@ -85,7 +87,8 @@ def pack_op(
         # triton is imported by the first packing on a GPU: machines without one need not have it
         from kernels.pack.launch import launch_forward
 
-        launch_forward(features_MD, ends_KD, segments_SC, segment_of_T, out_TD, winners_TD, blocks=blocks, peaks=peaks)
+        uses = {"resampled": resampled, "blocks": blocks, "peaks": peaks}
+        launch_forward(features_MD, ends_KD, segments_SC, segment_of_T, out_TD, winners_TD, **uses)
         return out_TD, winners_TD
     kept = winners_TD if len(winners_TD) else None
     cpu.pack_into(out_TD, None, features_MD, ends_KD, GatherMap.of(gather), kept)
@@ -96,7 +99,7 @@ def pack_op(
 def _(
     features_MD: Tensor, ends_KD: Tensor, segments_SC: Tensor, segment_of_T: Tensor, *rest: Any
 ) -> tuple[Tensor, ...]:
-    _, inverse, _, peaks = rest
+    _, inverse, _, _, peaks = rest
     out_TD = features_MD.new_empty(segment_of_T.shape[0], features_MD.shape[1])
     return out_TD, winners_of(features_MD, segment_of_T, inverse, peaks)
 
@@ -158,7 +161,7 @@ def _(grad_RD: Tensor, inverse: Sequence[Tensor], num_ends: int, places: Sequenc
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    features_MD, ends_KD, _, _, gather, inverse, _, _ = inputs
+    features_MD, ends_KD, _, _, gather, inverse, *_ = inputs
     ctx.save_for_backward(output[1], *inverse)
     ctx.num_gather = len(gather)
     ctx.num_source, ctx.num_ends, ctx.ends_dtype = features_MD.shape[0], ends_KD.shape[0], ends_KD.dtype
@@ -173,7 +176,7 @@ def _backward(ctx: Any, grad_TD: Tensor, _: None) -> tuple[Any, ...]:
     if ctx.needs_input_grad[1]:
         grad_ends_KD = torch.ops.anyres.pack_grad_ends(grad_TD, inverse, ctx.num_ends, []).to(ctx.ends_dtype)
     # lists of tensors get lists
-    return grad_features_MD, grad_ends_KD, None, None, [None] * ctx.num_gather, [None] * len(inverse), None, None
+    return grad_features_MD, grad_ends_KD, None, None, [None] * ctx.num_gather, [None] * len(inverse), None, None, None
 
 
 pack_op.register_autograd(_backward, setup_context=_setup_context)

@@ -29,8 +29,8 @@ class PackTable:
 
     segments_SC: int32 [S, 14], columns as in Column. segment_of_T: int32 [T], the segment of each packed token.
     num_tokens: T, on the host, so that sizing the output never waits for a device. num_source: N * P expected.
-    num_ends: end vectors that the segments ask for. blocks, peaks: whether any segment is pooled by blocks, and any of
-    those by its largest. host_SC, host_T: the two tables on the host, whatever the device.
+    num_ends: end vectors that the segments ask for. resampled, blocks, peaks: whether any segment is resampled, any
+    pooled by blocks, and any of those by its largest. host_SC, host_T: the two tables on the host, whatever the device.
     """
 
     segments_SC: Tensor
@@ -38,6 +38,7 @@ class PackTable:
     num_tokens: int
     num_source: int
     num_ends: int
+    resampled: bool
     blocks: bool
     peaks: bool
     host_SC: np.ndarray = field(repr=False)
@@ -66,6 +67,7 @@ class PackTable:
             num_tokens=len(host_T),
             num_source=num_source,
             num_ends=max(last_row_end + 1, int(host_SC[:, Column.CLOSE].max(initial=0))),
+            resampled=bool((reduce_S == REDUCE_CODES["bilinear"]).any()),
             blocks=bool((reduce_S != REDUCE_CODES["bilinear"]).any()),
             peaks=bool((reduce_S == REDUCE_CODES["max"]).any()),
             host_SC=host_SC,

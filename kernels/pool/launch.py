@@ -7,7 +7,7 @@ import torch
 import triton
 from torch import Tensor
 
-from kernels.pack.launch import tile_shape
+from kernels.pack.launch import checked, tile_shape
 from kernels.pool.kernel import pool_forward_kernel, pool_grad_kernel
 
 
@@ -17,9 +17,9 @@ def launch_forward(frames_FHWD: Tensor, stride: int, largest: bool, out_FPQD: Te
     winners_FPQD: uint8, gets the place in its block of each largest number; empty where they are not wanted.
     """
     frames, out_h, out_w, channels = out_FPQD.shape
-    tokens, block = tile_shape(channels, out_FPQD.element_size())
+    tokens, block, warps = tile_shape(channels, out_FPQD.element_size(), blocks=True)
     grid = (frames * out_h * triton.cdiv(out_w, tokens), triton.cdiv(channels, block))
-    if min(grid) == 0:
+    if min(checked(grid)) == 0:
         return
     with torch.cuda.device_of(out_FPQD):
         pool_forward_kernel[grid](
@@ -33,6 +33,7 @@ def launch_forward(frames_FHWD: Tensor, stride: int, largest: bool, out_FPQD: Te
             STRIDE=stride,
             TOKENS=tokens,
             BLOCK=block,
+            num_warps=warps,
             LARGEST=largest,
             WINNERS=winners_FPQD.numel() > 0,
         )
@@ -44,10 +45,10 @@ def launch_grad(grad_FPQD: Tensor, winners_FPQD: Tensor, stride: int, out_FHWD: 
     winners_FPQD: what the forward kernel left, empty where means were taken.
     """
     frames, height, width, channels = out_FHWD.shape
-    tokens, block = tile_shape(channels, out_FHWD.element_size())
+    tokens, block, warps = tile_shape(channels, out_FHWD.element_size(), blocks=True)
     spans = triton.cdiv(triton.cdiv(width, stride), tokens)
     grid = (frames * triton.cdiv(height, stride) * spans, triton.cdiv(channels, block))
-    if min(grid) == 0:
+    if min(checked(grid)) == 0:
         return
     with torch.cuda.device_of(out_FHWD):
         pool_grad_kernel[grid](
@@ -61,5 +62,6 @@ def launch_grad(grad_FPQD: Tensor, winners_FPQD: Tensor, stride: int, out_FHWD: 
             STRIDE=stride,
             TOKENS=tokens,
             BLOCK=block,
+            num_warps=warps,
             WINNERS=winners_FPQD.numel() > 0,
         )

@@ -7,7 +7,7 @@ import torch
 import triton
 from torch import Tensor
 
-from kernels.pack.launch import LANES
+from kernels.pack.launch import LANES, checked
 from kernels.rope.kernel import rope_kernel
 
 # numbers of one half of the rotated channels that a program holds
@@ -30,7 +30,7 @@ def launch(
     in_place = q_out_BHLD is q_BHLD
     heads, block, warps = head_block(max(q_heads, k_heads), half, q_BHLD.element_size())
     grid = (rows * length, triton.cdiv(q_heads, heads) + triton.cdiv(k_heads, heads))
-    if min(grid) == 0 or half == 0:
+    if min(checked(grid)) == 0 or half == 0:
         return
     rest = 0 if in_place else width - 2 * half
     with torch.cuda.device_of(q_BHLD):

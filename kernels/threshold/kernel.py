@@ -137,13 +137,16 @@ def threshold_grad_kernel(
     # unrolled, the loop would hold more registers than there are
     for i in range(SPAN_H):
         weight_y = _weight(first_p + i, crop_h, out_h, in_y)
-        for j in tl.static_range(SPAN_W):
-            weight = weight_y * _weight(first_q + j, crop_w, out_w, in_x)
-            used = kept_x & (weight != 0.0)
-            result = (which * out_h + first_p + i) * out_w + first_q + j
-            offset = tl.where(used, result, 0)[:, None] * D + channel[None, :]
-            grad = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0)
-            total += tl.where(used, weight, 0.0)[:, None] * grad.to(tl.float32)
+        # most results in reach have no weight: of 3 x 3, a map that is halved feeds one
+        if weight_y != 0.0:
+            for j in tl.static_range(SPAN_W):
+                weight = weight_y * _weight(first_q + j, crop_w, out_w, in_x)
+                used = kept_x & (weight != 0.0)
+                if tl.max(used.to(tl.int32), axis=0) > 0:
+                    result = (which * out_h + first_p + i) * out_w + first_q + j
+                    offset = tl.where(used, result, 0)[:, None] * D + channel[None, :]
+                    grad = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0)
+                    total += tl.where(used, weight, 0.0)[:, None] * grad.to(tl.float32)
     token = _token(which * rows * cols * tile_h * tile_w, rows, cols, tile_h, tile_w, y, x)
     offset = token[:, None] * D + channel[None, :]
     tl.store(out_ptr + offset, total.to(out_ptr.dtype.element_ty), mask=live[:, None] & inside)

@@ -8,16 +8,16 @@ import torch
 import triton
 from torch import Tensor
 
-from kernels.pack.launch import tile_shape
+from kernels.pack.launch import checked, tile_shape
 from kernels.threshold.kernel import threshold_forward_kernel, threshold_grad_kernel
 
 
 def launch_forward(tiles_MRCYXD: Tensor, crop_tok: tuple[int, int, int, int], out_MPQD: Tensor) -> None:
     """Write the resampled crops into out_MPQD; both tensors contiguous, on one device."""
     maps, out_h, out_w, width = out_MPQD.shape
-    tokens, block = tile_shape(width, out_MPQD.element_size())
+    tokens, block, warps = tile_shape(width, out_MPQD.element_size())
     grid = (maps * out_h * triton.cdiv(out_w, tokens), triton.cdiv(width, block))
-    if min(grid) == 0:
+    if min(checked(grid)) == 0:
         return
     with torch.cuda.device_of(out_MPQD):
         threshold_forward_kernel[grid](
@@ -30,15 +30,16 @@ def launch_forward(tiles_MRCYXD: Tensor, crop_tok: tuple[int, int, int, int], ou
             D=width,
             TOKENS=tokens,
             BLOCK=block,
+            num_warps=warps,
         )
 
 
 def launch_grad(grad_MPQD: Tensor, crop_tok: tuple[int, int, int, int], out_MRCYXD: Tensor) -> None:
     """Write the gradient of the tiles into out_MRCYXD; both tensors contiguous, on one device."""
     maps, rows, cols, tile_h, tile_w, width = out_MRCYXD.shape
-    tokens, block = tile_shape(width, out_MRCYXD.element_size())
+    tokens, block, warps = tile_shape(width, out_MRCYXD.element_size())
     grid = (maps * rows * tile_h * triton.cdiv(cols * tile_w, tokens), triton.cdiv(width, block))
-    if min(grid) == 0:
+    if min(checked(grid)) == 0:
         return
     out_tok = (grad_MPQD.shape[1], grad_MPQD.shape[2])
     # results in reach of a token
@@ -56,6 +57,7 @@ def launch_grad(grad_MPQD: Tensor, crop_tok: tuple[int, int, int, int], out_MRCY
             D=width,
             TOKENS=tokens,
             BLOCK=block,
+            num_warps=warps,
             SPAN_H=span_h,
             SPAN_W=span_w,
         )

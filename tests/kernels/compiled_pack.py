@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import triton
-from machine_code import TARGETS, resources, wide_accesses
+from machine_code import TARGETS, instructions, resources, wide_accesses
 from triton.compiler import ASTSource, CompiledKernel
 
 from kernels.pack import kernel
-from kernels.pack.launch import tile_shape
+from kernels.pack.launch import checked, tile_shape
 
 POINTERS = {
     "pack_forward_kernel": (
@@ -32,20 +32,22 @@ INT32 = {
 }
 INT64 = {"visual", "ids"}
 SWITCHES = {
-    "pack_forward_kernel": ("BLOCKS", "PEAKS", "WINNERS", "PLACED", "WORDS"),
+    "pack_forward_kernel": ("RESAMPLED", "BLOCKS", "PEAKS", "WINNERS", "PLACED", "WORDS"),
     "pack_grad_features_kernel": ("WINNERS", "PLACED"),
     "pack_grad_ends_kernel": ("PLACED",),
 }
-# what a batch uses: resampling only, means of blocks, largest of blocks, those with their winners for the gradient;
-# placed in the language model's inputs, with the words looked up
+# what a batch uses: copies only, resampling, means of blocks, largest of blocks, those with their winners for the
+# gradient; placed in the language model's inputs, with the words looked up
 USES = {
-    "resampled": (),
+    "copies": (),
+    "resampled": ("RESAMPLED",),
     "means": ("BLOCKS",),
     "largest": ("BLOCKS", "PEAKS"),
-    "winners": ("BLOCKS", "PEAKS", "WINNERS"),
+    "winners": ("RESAMPLED", "BLOCKS", "PEAKS", "WINNERS"),
     "placed": ("PLACED",),
-    "embeds": ("PLACED", "WORDS"),
-    "winners, embeds": ("BLOCKS", "PEAKS", "WINNERS", "PLACED", "WORDS"),
+    "copies, embeds": ("PLACED", "WORDS"),
+    "embeds": ("RESAMPLED", "PLACED", "WORDS"),
+    "winners, embeds": ("RESAMPLED", "BLOCKS", "PEAKS", "WINNERS", "PLACED", "WORDS"),
 }
 
 
@@ -55,10 +57,10 @@ def compiled(
     """Compile one kernel as its launcher would for contiguous tensors (torch aligns their first number)."""
     function = getattr(kernel, name)
     blocks = name == "pack_forward_kernel" and "BLOCKS" in USES[use]
-    rows, block = tile_shape(width, NUMBERS[dtype], blocks=blocks, lanes=TARGETS[target].warp_size)
+    rows, block, warps = tile_shape(width, NUMBERS[dtype], blocks=blocks, lanes=TARGETS[target].warp_size)
     constants = {"D": width, "ROWS": rows, "BLOCK": block}
     if name == "pack_grad_ends_kernel":
-        constants = {"D": width, "ROWS": 32, "BLOCK": min(block, 64), "SPLITS": 8}
+        constants, warps = {"D": width, "ROWS": 32, "BLOCK": min(block, 64), "SPLITS": 8}, 4
     constants |= {switch: switch in USES[use] for switch in SWITCHES[name]}
     signature = {}
     for argument in function.arg_names:
@@ -77,7 +79,7 @@ def compiled(
     places = [place for place, argument in enumerate(function.arg_names) if signature[argument].startswith("*")]
     attributes = {(place,): [["tt.divisibility", 16]] for place in places} if aligned else {}
     source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=attributes)
-    return triton.compile(source, target=TARGETS[target], options={"num_warps": 4})
+    return triton.compile(source, target=TARGETS[target], options={"num_warps": warps})
 
 
 def spilled(code: CompiledKernel, target: str, folder: Path) -> int:
@@ -85,11 +87,14 @@ def spilled(code: CompiledKernel, target: str, folder: Path) -> int:
     return resources(code, target, folder).spilled
 
 
+FORWARD_USES = ("resampled", "means", "largest", "winners", "copies, embeds", "embeds")
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(
     ("name", "dtype", "width", "use"),
     [
-        *(("pack_forward_kernel", "bf16", 4096, use) for use in ("resampled", "means", "largest", "winners", "embeds")),
+        *(("pack_forward_kernel", "bf16", 4096, use) for use in ("copies", *FORWARD_USES)),
         *(("pack_forward_kernel", *rest, "embeds") for rest in (("fp16", 896), ("fp32", 1152))),
         *(("pack_grad_features_kernel", "bf16", 4096, use) for use in ("resampled", "placed")),
         *((name, "bf16", 4096, "winners, embeds") for name in ("pack_forward_kernel", "pack_grad_features_kernel")),
@@ -127,7 +132,9 @@ def test_the_check_of_wide_accesses_can_fail() -> None:
 @pytest.mark.parametrize(
     ("name", "use", "expected"),
     [
-        # a copy, an end vector, four taps, an output
+        # a copy, an end vector, an output
+        ("pack_forward_kernel", "copies", 3),
+        # and four taps
         ("pack_forward_kernel", "resampled", 7),
         # and a word
         ("pack_forward_kernel", "embeds", 8),
@@ -143,3 +150,46 @@ def test_offsets_into_rows_are_64_bit(name: str, use: str, expected: int) -> Non
     text = compiled(name, "bf16", 4096, "sm_90", use=use).asm["ttir"]
     blocks = re.findall(r"tt\.addptr .* : tensor<\d+x\d+x!tt\.ptr<bf16>>, tensor<\d+x\d+x(i\d+)>", text)
     assert blocks == ["i64"] * expected
+
+
+def test_rows_are_read_by_few_warps() -> None:
+    """64 bytes a thread, one row: what every warp works out anew is shared by as many bytes as registers allow."""
+    # (rows, channels, warps) of a program, by width and bytes of a number
+    assert tile_shape(4096, 2, lanes=32) == (1, 4096, 4)
+    assert tile_shape(4096, 4, lanes=32) == (1, 2048, 4)
+    assert tile_shape(896, 2, lanes=32) == (1, 1024, 1)
+    assert tile_shape(64, 2, lanes=32) == (16, 64, 1)
+    assert tile_shape(4096, 2, blocks=True, lanes=32) == (1, 2048, 4)
+    # AMD's 64 lanes
+    assert tile_shape(4096, 2, lanes=64) == (1, 4096, 2)
+    # not whole 16-byte words
+    assert tile_shape(33, 2, lanes=32) == (8, 64, 4)
+
+
+def test_launches_beyond_a_gpus_limits_are_refused() -> None:
+    assert checked((2**31 - 1, 65_535)) == (2**31 - 1, 65_535)
+    for grid, rows in (((2**31, 1), 1), ((1, 65_536), 1), ((1, 1, 65_536), 1), ((2**27, 1), 16)):
+        with pytest.raises(ValueError, match="more than a GPU takes"):
+            checked(grid, rows)
+
+
+@pytest.mark.parametrize(
+    ("resampled", "copied", "rows", "most"),
+    # 8 images of next-336 and of onevision-384-max-9: tokens, rows read and written
+    [(0, 15_554, 30_818, 0.5), (62 * 104 + 2 * 70 * 93, 16_293, 101_749, 0.7)],
+)
+def test_issuing_takes_less_time_than_the_bytes(
+    resampled: int, copied: int, rows: int, most: float, tmp_path: Path
+) -> None:
+    """Instructions take a part of the time that an H200 takes for the bytes (4.3 TB/s), at four a cycle, 1.755 GHz.
+
+    A token that is resampled is taken to run through all that the kernel holds, a copied one through what the kernel of
+    copies alone holds.
+    """
+    warps = tile_shape(4096, 2, lanes=32)[2]
+    of_token = [
+        instructions(compiled("pack_forward_kernel", "bf16", 4096, "sm_90", use=use), tmp_path)
+        for use in ("resampled", "copies")
+    ]
+    issued = warps * (of_token[0] * resampled + of_token[1] * copied)
+    assert issued / (132 * 4 * 1.755e9) < most * rows * 4096 * 2 / 4.3e12

@@ -40,13 +40,14 @@ NUMBERS = {"bf16": 2, "fp16": 2, "fp32": 4}
 def compiled(name: str, dtype: str, width: int, target: str, aligned: bool = True) -> CompiledKernel:
     """Compile one kernel as its launcher would for contiguous tensors (torch aligns their first number)."""
     function, switches = KERNELS[name]
-    tokens, block = tile_shape(width, NUMBERS[dtype])
+    blocks = function in (pool_forward_kernel, pool_grad_kernel)
+    tokens, block, warps = tile_shape(width, NUMBERS[dtype], blocks=blocks, lanes=TARGETS[target].warp_size)
     constants = {"D": width, "TOKENS": tokens, "BLOCK": block, **switches}
     signature = {}
     for argument in function.arg_names:
         kind = f"*{'u8' if argument == 'winners_ptr' else dtype}" if argument.endswith("_ptr") else "i32"
         signature[argument] = "constexpr" if argument in constants else kind
-    return built(function, signature, constants, target, "_ptr" if aligned else "nothing")
+    return built(function, signature, constants, target, "_ptr" if aligned else "nothing", warps)
 
 
 def compiled_rope(name: str, dtype: str, target: str, inverse: bool = False) -> CompiledKernel:
@@ -75,7 +76,7 @@ def compiled_rope(name: str, dtype: str, target: str, inverse: bool = False) -> 
 
 
 def built(
-    function, signature: dict, constants: dict, target: str, aligned: str | tuple[str, ...], warps: int = 4
+    function, signature: dict, constants: dict, target: str, aligned: str | tuple[str, ...], warps: int
 ) -> CompiledKernel:
     places = [place for place, name in enumerate(function.arg_names) if name.endswith(aligned)]
     attributes = {(place,): [["tt.divisibility", 16]] for place in places}

@@ -43,6 +43,7 @@ def forward(features_MD: Tensor, ends: Tensor, table: PackTable, out_TD: Tensor,
         table.segment_of_T,
         out_TD,
         winners_TD,
+        resampled=table.resampled,
         blocks=table.blocks,
         peaks=table.peaks,
     )
@@ -129,6 +130,7 @@ def check_placed(table: PackTable, width: int, dtype: torch.dtype) -> None:
             table.segment_of_T,
             out_RD,
             torch.empty(0, width, dtype=torch.uint8),
+            resampled=table.resampled,
             blocks=table.blocks,
             peaks=table.peaks,
             visual_R=visual_R,
@@ -196,6 +198,7 @@ def test_words_alone(make_table) -> None:
     launch_forward(
         *(torch.empty(0, 9), torch.zeros(1, 9), table.segments_SC, table.segment_of_T),
         *(out_RD, torch.empty(0, 9, dtype=torch.uint8)),
+        resampled=False,
         blocks=False,
         peaks=False,
         visual_R=torch.full((3,), -1),
@@ -247,6 +250,7 @@ def test_words_and_rows_beyond_32_bits(make_table) -> None:
     launch_forward(
         *(torch.zeros(9, width, dtype=torch.float16), torch.zeros(1, width, dtype=torch.float16)),
         *(table.segments_SC, table.segment_of_T, out_RD, torch.empty(0, width, dtype=torch.uint8)),
+        resampled=False,
         blocks=False,
         peaks=False,
         visual_R=torch.tensor([-1]),

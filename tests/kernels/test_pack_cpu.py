@@ -129,7 +129,8 @@ def test_operator_contracts(everything: PackTable) -> None:
     features, ends = (tensor.requires_grad_() for tensor in inputs(everything, 8))
     gather = everything.gather()
     tables = (everything.segments_SC, everything.segment_of_T, gather.tensors(), everything.inverse().tensors())
-    torch.library.opcheck(pack_op, (features.flatten(0, 1), ends, *tables, everything.blocks, everything.peaks))
+    flags = (everything.resampled, everything.blocks, everything.peaks)
+    torch.library.opcheck(pack_op, (features.flatten(0, 1), ends, *tables, *flags))
 
 
 def test_compiles_to_one_graph(everything: PackTable) -> None:

@@ -129,7 +129,7 @@ def test_operator_contracts(everything: PackTable) -> None:
     ids, visual = (tensor.flatten() for tensor in placing(everything))
     gather, inverse = everything.gather().tensors(), everything.inverse().tensors()
     flat, tables = features.flatten(0, 1), (everything.segments_SC, everything.segment_of_T)
-    flags = (everything.blocks, everything.peaks)
+    flags = (everything.resampled, everything.blocks, everything.peaks)
     torch.library.opcheck(pack_embeds_op, (words, ids, visual, flat, ends, *tables, gather, inverse, *flags, WORDS))
     plain = (flat.detach(), ends.detach(), *tables, gather, *flags)
     torch.library.opcheck(pack_into_op, (torch.zeros(len(visual), 8), visual, *plain))

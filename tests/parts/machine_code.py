@@ -42,6 +42,14 @@ def resources(code: CompiledKernel, target: str, folder: Path) -> Resources:
     return Resources(int(re.search(r"Used (\d+) registers", report)[1]), int(stores) + int(loads))
 
 
+def instructions(code: CompiledKernel, folder: Path) -> int:
+    """Return how many instructions NVIDIA's machine code holds, in all branches together."""
+    (folder / "kernel.cubin").write_bytes(code.asm["cubin"])
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "nvdisasm"
+    text = subprocess.run([tool, "-c", folder / "kernel.cubin"], capture_output=True, text=True, check=True).stdout
+    return len(re.findall(r"^\s*/\*[0-9a-f]{4,}\*/\s+\S", text, re.MULTILINE))
+
+
 def wide_accesses(code: CompiledKernel, target: str) -> tuple[int, int]:
     """Return how many 16-byte loads and stores of global memory the code holds."""
     if target.startswith("gfx"):
