@@ -17,11 +17,12 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from kernels.pack.op import pack
 from kernels.pack.table import PackTable
 from models.batch import Batch, Known
+from models.by_call import Sources, place_calls
 from models.compute import Compute, Encoding, Reading
-from models.encoders.run import encode
+from models.encoders.run import encode, encoded
 from models.generation import Sampling, Stopped, write
 from models.kept import project, project_kept
-from models.placing import placed
+from models.placing import is_table, placed
 from models.prefix import Prefix, common, from_cache
 from models.reading import new_cache, read
 
@@ -63,9 +64,20 @@ class LMM(nn.Module):
             return self._with_known(words, batch, batch.known, features_NPE)
         if batch.table.num_tokens == 0:
             return words(batch.ids_BL)
-        features_NPE = self.encode(batch.pixels_NCHW) if features_NPE is None else features_NPE
+        if features_NPE is None:
+            if (sources := self._sources(words, batch)) is not None:
+                calls = encoded(self.encoder, batch.pixels_NCHW, self.encoding, self.dtype)
+                return place_calls(calls, sources, self.projector, self.ends_KD, words.weight, batch.ids_BL)
+            features_NPE = self.encode(batch.pixels_NCHW)
         features_NPD, table = self._projected(features_NPE, batch)
         return placed(words, batch.ids_BL, batch.visual_BL, features_NPD, self.ends_KD, table)
+
+    def _sources(self, words: nn.Module, batch: Batch) -> Sources | None:
+        """Return where a batch's inputs come from if they can be made call by call of the encoder, else None."""
+        device = batch.ids_BL.device
+        if device.type != "cpu" or self.device != device or torch.is_grad_enabled() or not is_table(words, device):
+            return None
+        return Sources.of(batch, self.encoder.spec.tile.tok**2)
 
     def _projected(self, features_NPE: Tensor, batch: Batch) -> tuple[Tensor, PackTable]:
         """Return what to pack [N, P, D], and the table to pack it by, from encoder features of the batch's pixels."""

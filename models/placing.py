@@ -20,7 +20,7 @@ def placed(
     written twice; any other module (scaled, wrapped, hooked, on another device) looks all ids up first, and packing
     writes over the rows of visual tokens.
     """
-    if _is_table(words, features_NPD.device):
+    if is_table(words, features_NPD.device):
         features_NPD, table = _in_dtype(words.weight.dtype, features_NPD, ends_KD, table)
         return pack_embeds(words.weight, ids_BL, visual_BL, features_NPD, ends_KD, table, words.padding_idx)
     embeds_BLD = words(ids_BL)
@@ -32,7 +32,7 @@ def placed(
     return pack_embeds(embeds_BLD.flatten(0, 1), rows_BL, visual_BL, features_NPD, ends_KD, table)
 
 
-def _is_table(words: nn.Module, device: torch.device) -> bool:
+def is_table(words: nn.Module, device: torch.device) -> bool:
     """Return whether calling the module is the same as reading rows of its weight, which is on the device."""
     if type(words) is not nn.Embedding or words.max_norm is not None or words.scale_grad_by_freq or words.sparse:
         return False

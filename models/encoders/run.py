@@ -7,6 +7,7 @@ Legend: N tiles, C channels, H W pixels of a tile, P tokens of a tile, D width.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -31,27 +32,35 @@ BACKENDS: dict[Attention, SDPBackend] = {
 def encode(
     encoder: VisionEncoder, pixels_NCHW: Tensor, encoding: Encoding, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Return features [N, P, D] of tiles in `dtype`; calls differ by at most one tile in size.
+    """Return features [N, P, D] of tiles in `dtype`; arguments as for `encoded`."""
+    calls = encoded(encoder, pixels_NCHW, encoding, dtype)
+    first_NPD = next(calls)
+    if len(first_NPD) == len(pixels_NCHW):
+        return first_NPD
+    if torch.is_grad_enabled():
+        return torch.cat([first_NPD, *calls])
+    features_NPD = first_NPD.new_empty(len(pixels_NCHW), *first_NPD.shape[1:])
+    start = 0
+    for part_NPD in chain([first_NPD], calls):
+        features_NPD[start : start + len(part_NPD)] = part_NPD
+        start += len(part_NPD)
+    return features_NPD
+
+
+def encoded(
+    encoder: VisionEncoder, pixels_NCHW: Tensor, encoding: Encoding, dtype: torch.dtype = torch.float32
+) -> Iterator[Tensor]:
+    """Yield the features [., P, D] of tiles in order, call by call; calls differ by at most one tile in size.
 
     pixels_NCHW: uint8, or normalised already. On a CPU no call reads more than CPU_TOKENS, unless no bound is set.
     """
     tile, most = encoder.spec.tile, encoding.tokens
     if most is not None and pixels_NCHW.device.type == "cpu":
         most = min(most, CPU_TOKENS)
-    sizes = call_sizes(len(pixels_NCHW), tile.tok**2 + encoder.spec.prefix_tokens, most)
-
-    def features(part_NCHW: Tensor) -> Tensor:
-        return encoder(_normalised(part_NCHW, encoder.spec, dtype)).to(dtype)
-
-    with _chosen(encoding, pixels_NCHW.device.type):
-        if len(sizes) == 1:
-            return features(pixels_NCHW)
-        if torch.is_grad_enabled():
-            return torch.cat([features(part_NCHW) for part_NCHW in pixels_NCHW.split(sizes)])
-        features_NPD = pixels_NCHW.new_empty(len(pixels_NCHW), tile.tok**2, encoder.spec.width, dtype=dtype)
-        for out_NPD, part_NCHW in zip(features_NPD.split(sizes), pixels_NCHW.split(sizes), strict=True):
-            out_NPD.copy_(features(part_NCHW))
-        return features_NPD
+    for part_NCHW in pixels_NCHW.split(call_sizes(len(pixels_NCHW), tile.tok**2 + encoder.spec.prefix_tokens, most)):
+        with _chosen(encoding, pixels_NCHW.device.type):
+            features_NPD = encoder(_normalised(part_NCHW, encoder.spec, dtype)).to(dtype)
+        yield features_NPD
 
 
 def _normalised(pixels_NCHW: Tensor, spec: EncoderSpec, dtype: torch.dtype) -> Tensor:
