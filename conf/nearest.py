@@ -30,5 +30,6 @@ def near_file(path: Path) -> str:
     except OSError:
         # no such folder, or one that may not be read: nothing to suggest from
         return ""
-    hint = near(path.name, names)
-    return f", {hint}" if hint else ""
+    # only a slip of the pen: "b.json" is not meant by "a.json"
+    close = difflib.get_close_matches(path.name, names, n=2, cutoff=0.8)
+    return f", did you mean {' or '.join(close)}?" if close else ""
