@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from anyres.grid import GridSpec
 from anyres.plan import VisualPlan
 from evals.fingerprint import digest_tensor, fingerprint
 from evals.finite import Finite
-from evals.media.decoders import Decoders
 from evals.media.looking import Looking
 from evals.probe import ALONE, KEY, TOGETHER
 from evals.protocol import Answer, OutOfMemory, Question, Ready
@@ -33,8 +31,7 @@ from models.prepared import Prepared
 from models.processor import Processor
 from models.prompt.template import place_media
 from models.tuned import compute_facts
-from video.clip import VideoClip, VideoSpec
-from video.reader import Backend
+from video.clip import VideoClip
 
 if TYPE_CHECKING:
     from models.example import Medium
@@ -59,36 +56,30 @@ class _Held:
 
 
 class LmmAnswerer:
-    """Answers with `model`; grid and video replace the model's own settings, `reader` picks the video backend.
+    """Answers with `model` about media that `looking` opens, by the grid and video settings that it has.
 
-    decoders: processes to decode files in, None for this one. share: read what questions on the same media have in
-    common once. finite: stop with evals.protocol.NotFinite where the model's logits are NaN or infinite. weights: what
+    looking: None for the model's own settings. share: read what questions on the same media have in common once.
+    finite: stop with evals.protocol.NotFinite where the model's logits are NaN or infinite. weights: what
     `weight_facts` says of the model, where that is known. exact: answer each question alone and encode each tile alone,
-    so that no answer depends on its batch; None: where the model computes in half precision. looking:
-    how media are opened, None for as these settings say.
+    so that no answer depends on its batch; None: where the model computes in half precision.
     """
 
     def __init__(
         self,
         model: LMM,
         processor: Processor,
+        looking: Looking | None = None,
         *,
-        grid: GridSpec | None = None,
-        video: VideoSpec | None = None,
-        reader: Backend = "auto",
-        decoders: Decoders | None = None,
         share: bool = True,
         finite: bool = True,
         weights: Config | None = None,
         exact: bool | None = None,
-        looking: Looking | None = None,
     ) -> None:
         self.model, self.processor = model, processor
         self.exact = rounds(model) if exact is None else exact
         self._alone: CachedEncoder | None = None
         self._digests = weights
-        self.grid, self.video, self.reader, self.decoders = grid, video, reader, decoders
-        self.looking = looking or Looking(model, processor, grid=grid, video=video, reader=reader, decoders=decoders)
+        self.looking = looking or Looking(model, processor)
         self.share, self.finite = share and can_go_on(model), finite
         # the media asked about last, rendered: questions come grouped by their media
         self._last: tuple[tuple[object, ...], tuple[Medium, ...], Prepared] | None = None
@@ -97,8 +88,8 @@ class LmmAnswerer:
     def facts(self) -> Config:
         """Return the model's spec and weights, the effective grid and video settings, device and dtype, flat."""
         spec = asdict(self.processor.spec)
-        spec["grid"] = asdict(self.grid or self.processor.spec.grid)
-        spec["video"] = asdict(self.video or self.processor.spec.video)
+        spec["grid"] = asdict(self.looking.grid or self.processor.spec.grid)
+        spec["video"] = asdict(self.looking.video)
         return {
             **{f"model.{key}": value for key, value in flatten(spec).items()},
             **(weight_facts(self.model) if self._digests is None else self._digests),
@@ -107,7 +98,6 @@ class LmmAnswerer:
             "pixels": self.processor.pixels,
             "resize": self.processor.resample,
             **flatten(compute_facts(self.model), "compute"),
-            "video.reader": self.reader,
             **self.looking.facts(),
             "decoding": "greedy",
             **({KEY: ALONE if self.exact else TOGETHER} if self.exact or rounds(self.model) else {}),
@@ -120,15 +110,11 @@ class LmmAnswerer:
         return LmmAnswerer(
             self.model,
             self.processor,
-            grid=self.grid,
-            video=self.video,
-            reader=self.reader,
-            decoders=self.decoders,
+            self.looking,
             share=self.share,
             finite=self.finite,
             weights=self._digests,
             exact=True,
-            looking=self.looking,
         )
 
     def open(self, media: Media) -> Medium:
@@ -148,7 +134,7 @@ class LmmAnswerer:
         if again and self._last is not None:
             prepared = self.processor.reprompt(self._last[2], example)
         else:
-            prepared = self.processor.prepare(example, grid=self.grid, video=self.video)
+            prepared = self.processor.prepare(example, grid=self.looking.grid, video=self.looking.video)
             self._last = (question.media, media, prepared)
         clips = [medium for medium in media if isinstance(medium, VideoClip)]
         return Ready(

@@ -87,11 +87,7 @@ def opened_engine(
         answerer = LmmAnswerer(
             model,
             processor,
-            grid=grid,
-            video=video,
-            looking=looking,
-            reader=config.reader,
-            decoders=decoders,
+            looking,
             finite=config.alarm is not None,
             exact=config.exact,
         )

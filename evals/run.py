@@ -82,10 +82,11 @@ def evaluate(
     """
     # only this function needs tensors: a run can be scored again without torch
     from evals.answerer import LmmAnswerer
+    from evals.media.looking import Looking
     from evals.store.feature_cache import cached
 
     with cached(model):
-        answerer = LmmAnswerer(model, processor, grid=grid, video=video, reader=reader)
+        answerer = LmmAnswerer(model, processor, Looking(model, processor, grid=grid, video=video, reader=reader))
         return run(task, answerer, out_dir, batching=batching, blind=blind, limit=limit, progress=progress)
 
 

@@ -104,16 +104,8 @@ class LoadedModels:
         resample = setting.resample
         drawn = self._drawn.setdefault(resample, DrawnCanvases(pixels=self.pixels, resample=resample))
         own = Processor(wide, processor.tokenizer, draw=drawn, pixels=self.pixels, resample=resample)
-        inner = LmmAnswerer(
-            model,
-            own,
-            grid=setting.spec.grid,
-            video=setting.spec.video,
-            looking=self._looking(model, own, setting),
-            reader=self.reader,
-            weights=self._weights,
-            exact=exact,
-        )
+        looking = self._looking(model, own, setting)
+        inner = LmmAnswerer(model, own, looking, weights=self._weights, exact=exact)
         wired = inner if setting.wiring == "none" else RewiredAnswerer(inner, setting.wiring)
         return wired if setting.control == NO_CONTROL else ControlledAnswerer(wired, setting.control)
 

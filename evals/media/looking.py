@@ -42,10 +42,10 @@ STREAM_FRAMES = 256
 class Looking:
     """Opens media, and encodes long clips.
 
-    decoders: processes to decode files in, None for this one. stream: clips of more frames are encoded piece by piece,
-    so that only their tokens are held; None: none is. whole: frames are changed once they are read, so all of them are
-    read, in the size of the file. store: keeps the tokens of long clips; None: the last clip's are remembered. limits:
-    of what this process reads.
+    grid, video: settings in place of the model's own. reader: the video backend. decoders: processes to decode files
+    in, None for this one. stream: clips of more frames are encoded piece by piece, so that only their tokens are held;
+    None: none is. whole: frames are changed once they are read, so all of them are read, in the size of the file.
+    store: keeps the tokens of long clips; None: the last clip's are remembered. limits: of what this process reads.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Looking:
         store: FeatureStore | None = None,
         limits: MediaLimits = LIMITS,
     ) -> None:
-        self.processor, self.grid, self.reader, self.decoders = processor, grid, reader, decoders
-        self.limits = limits
-        self.video = video or processor.spec.video
+        self.processor, self.reader, self.decoders, self.limits = processor, reader, decoders, limits
+        # no grid is not the model's own: several images in a prompt may be looked at in another way
+        self.grid, self.video = grid, video or processor.spec.video
         self.stream = None if whole else stream
         self._tile = processor.spec.encoder.tile if processor.early and not whole else None
         encoder = model.encoder
@@ -78,8 +78,12 @@ class Looking:
         )
 
     def facts(self) -> Config:
-        """Return what answers depend on: pieces round in another way than a whole clip, where any clip may be long."""
-        return {"video.streamed": f"above {self.stream} frames"} if may_stream(self.video, self.stream) else {}
+        """Return what answers depend on beside grid and video settings: the backend, and whether a clip may be long.
+
+        Pieces of a long clip round in another way than a whole one.
+        """
+        streamed = may_stream(self.video, self.stream)
+        return {"video.reader": self.reader, **({"video.streamed": f"above {self.stream} frames"} if streamed else {})}
 
     def open(self, media: Media) -> Medium:
         """Return an upright image, or the frames that the video settings ask for, unread where they are many.

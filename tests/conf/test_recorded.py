@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 from anyres.grid import GridSpec
 from evals.answerer import LmmAnswerer
+from evals.media.looking import Looking
 from models.build import load
 from models.encoders.spec import EncoderSpec
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
@@ -15,7 +16,8 @@ PARTS = {"grid": GridSpec, "video": VideoSpec, "encoder": EncoderSpec, "projecto
 def test_a_run_records_every_switch() -> None:
     model, processor = load("pocket")
     video = replace(processor.spec.video, num_frames=5)
-    recorded = LmmAnswerer(model, processor, grid=GridSpec(slack=1.0), video=video).facts()
+    looking = Looking(model, processor, grid=GridSpec(slack=1.0), video=video)
+    recorded = LmmAnswerer(model, processor, looking).facts()
     own = {f"model.{field.name}" for field in fields(ModelSpec) if field.name not in PARTS}
     parts = {f"model.{part}.{field.name}" for part, cls in PARTS.items() for field in fields(cls)}
     assert own | parts <= set(recorded)

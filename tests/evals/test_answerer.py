@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from evals.answerer import LmmAnswerer
+from evals.media.looking import Looking
 from evals.predict import Question
 from models.lmm import LMM
 from models.processor import Processor
@@ -69,3 +70,16 @@ def test_a_stop_id_ends_the_answer_and_is_not_counted(tiny: Tiny, questions: lis
     first = answerer.answer([answerer.prepare(questions[0])], MOST)[0]
     assert first.tokens == ids_BL[0].index(ids_BL[0][3])
     assert first.text == pocket.tokenizer.decode(ids_BL[0][: first.tokens])
+
+
+def test_images_that_share_a_prompt_are_planned_as_the_model_plans_several(tiny: Tiny) -> None:
+    model, pocket = tiny
+    processor = Processor(replace(pocket.spec, several="pad"), pocket.tokenizer)
+    picture = Image.new("RGB", (112, 112), "green")
+    one, two = (Question(id="", prompt="what is it?", media=(picture,) * count) for count in (1, 2))
+    own = LmmAnswerer(model, processor)
+    # 2 x 2 tiles and the overview; one view each, padded, where two share a prompt
+    assert (own.prepare(one).tiles, own.prepare(two).tiles) == (5, 2)
+    chosen = LmmAnswerer(model, processor, Looking(model, processor, grid=pocket.spec.grid))
+    assert (chosen.prepare(one).tiles, chosen.prepare(two).tiles) == (5, 10)
+    assert own.facts() == chosen.facts()

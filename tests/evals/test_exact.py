@@ -16,6 +16,7 @@ from evals.ablation.runner import SweepPoint, run_sweep
 from evals.answerer import LmmAnswerer
 from evals.engine import alone
 from evals.finish import finish
+from evals.media.looking import Looking
 from evals.probe import Flips, flips, probe
 from evals.protocol import Question
 from evals.result import Prediction
@@ -96,7 +97,7 @@ def model(request: pytest.FixtureRequest, tiny: Tiny, half: Tiny) -> Iterator[Ti
 
 
 def exact(model: Tiny) -> LmmAnswerer:
-    answerer = LmmAnswerer(*model, grid=GRID, exact=True)
+    answerer = LmmAnswerer(*model, Looking(*model, grid=GRID), exact=True)
     assert answerer.facts()["batches"] == "alone"
     return answerer
 
@@ -135,7 +136,7 @@ def test_exact_answers_are_those_of_any_batch(model: Tiny) -> None:
 @pytest.mark.parametrize("model", ["float32", "a device that rounds by batch"], indirect=True)
 def test_fast_logits_are_not(model: Tiny) -> None:
     # what keeps the tests above honest; a CPU's sums in bfloat16 need not depend on their batch
-    fast = LmmAnswerer(*model, grid=GRID, exact=False)
+    fast = LmmAnswerer(*model, Looking(*model, grid=GRID), exact=False)
     asked = questions()
     own = {q.id: logits(fast, [q])[q.id][0] for q in asked}
     found = logits(fast, asked)
@@ -161,7 +162,7 @@ def test_a_memory_of_tiles_alone_has_keys_of_its_own(half: Tiny, tmp_path: Path)
 
 
 def test_fast_runs_tell_their_flip_rate(half: Tiny, tmp_path: Path) -> None:
-    fast = LmmAnswerer(*half, grid=GRID, exact=False)
+    fast = LmmAnswerer(*half, Looking(*half, grid=GRID), exact=False)
     predict_run(PAGES, fast, tmp_path, progress=False)
     blind = finish(PAGES, tmp_path)
     assert "without a probe" in blind.invalid

@@ -54,8 +54,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def answerer(tiny: Tiny, decoders: Decoders | None = None, **how: object) -> LmmAnswerer:
     model, processor = tiny
-    looking = Looking(model, processor, video=FORTY, decoders=decoders, **how)
-    return LmmAnswerer(model, processor, video=FORTY, decoders=decoders, looking=looking)
+    return LmmAnswerer(model, processor, Looking(model, processor, video=FORTY, decoders=decoders, **how))
 
 
 def answered(one: LmmAnswerer, media: list[Media]) -> list[tuple[object, ...]]:
@@ -78,8 +77,7 @@ def test_a_streamed_clip_is_answered_as_a_whole_one(tiny: Tiny, clip: Path, kind
     if kind == "pooled first":
         own = replace(FORTY, pool_before_projector=True)
         whole, streamed = (
-            LmmAnswerer(model, processor, video=own, looking=Looking(model, processor, video=own, stream=stream))
-            for stream in (None, 10)
+            LmmAnswerer(model, processor, Looking(model, processor, video=own, stream=stream)) for stream in (None, 10)
         )
     else:
         whole, streamed = answerer(tiny, stream=None), answerer(tiny, stream=10)
@@ -115,10 +113,7 @@ def test_frames_are_decoded_at_the_size_of_a_tile(tiny: Tiny, clip: Path) -> Non
     assert isinstance(small, VideoClip) and isinstance(whole, VideoClip)
     assert small.frames_FHWC.shape[1:] == (56, 56, 3) and whole.frames_FHWC.shape[1:] == (96, 128, 3)
     assert small.meta == whole.meta
-    tiles = [
-        LmmAnswerer(model, processor, video=FORTY).prepare(Question(id="", prompt="?", media=(one,))).payload
-        for one in (small, whole)
-    ]
+    tiles = [answerer(tiny).prepare(Question(id="", prompt="?", media=(one,))).payload for one in (small, whole)]
     assert torch.equal(tiles[0].pixels_NCHW, tiles[1].pixels_NCHW) and tiles[0].plans == tiles[1].plans
     # another way to resize needs the frame itself
     other = Processor(processor.spec, processor.tokenizer, pixels="fast")

@@ -11,6 +11,7 @@ from PIL import Image
 from video_rows import write
 
 from evals.answerer import LmmAnswerer
+from evals.media.looking import Looking
 from evals.result import Prediction
 from evals.run import evaluate
 from evals.tasks.longvideobench import LongVideoBench
@@ -59,7 +60,7 @@ def test_mvbench_with_spans_frames_and_gifs(tiny: tuple[LMM, Processor], tmp_pat
     by_video = {item.id.split("/")[3].rsplit("-", 1)[0]: item.prediction for item in result.samples}
     assert by_video["lost.mp4"].status == "media_error"
     assert {one.frames for name, one in by_video.items() if name != "lost.mp4"} == {2}
-    answerer = LmmAnswerer(*tiny, video=FRAMES)
+    answerer = LmmAnswerer(*tiny, Looking(*tiny, video=FRAMES))
     opened = {sample.id.split("/")[3].rsplit("-", 1)[0]: sample.media[0] for sample in task.samples()}
     times = {name: list(answerer.open(media).times_F) for name, media in opened.items() if name != "lost.mp4"}
     # seconds of the span, its edges are in it: the frame at 4 s ends one half and begins the other

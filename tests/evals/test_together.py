@@ -12,6 +12,7 @@ from anyres.grid import GridSpec
 from evals.ablation.together import Together
 from evals.ablation.trie import agreement, build_trie
 from evals.answerer import LmmAnswerer
+from evals.media.looking import Looking
 from evals.predict import Question, Ready
 from models.lmm import LMM
 from models.processor import Processor
@@ -30,7 +31,7 @@ def ready_rows(
 ) -> list[Ready]:
     rows = []
     for grid in grids:
-        answerer = LmmAnswerer(*tiny, grid=grid)
+        answerer = LmmAnswerer(*tiny, Looking(*tiny, grid=grid))
         for number, shown in enumerate(media):
             rows += [answerer.prepare(Question(id=f"{number}", prompt=prompt, media=shown)) for prompt in prompts]
     return rows
