@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# larger than the caches of any GPU, and written so often that the host gets ahead of the device: what is timed is then
-# the device's work and not the launch, but for calls that wait for the device
+# larger than the caches of any GPU, and written so often that the host gets some milliseconds ahead of the device: what
+# is timed is then the device's work and not its launches, but for calls that wait for the device
 FLUSH_BYTES = 256 * 2**20
-FLUSHES = 8
+FLUSHES = 40
 
 
 def measure(
@@ -47,15 +47,22 @@ def time_once(call: Callable[[], object], device: str, clock: Callable[[], float
         start = clock()
         call()
         return clock() - start
-    flushed = torch.empty(FLUSH_BYTES, dtype=torch.int8, device=device)
-    for _ in range(FLUSHES):
-        flushed.zero_()
+    flush(device, FLUSH_BYTES)
     before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     before.record()
     call()
     after.record()
     after.synchronize()
     return before.elapsed_time(after) / 1e3
+
+
+def flush(device: str, num_bytes: int) -> None:
+    """Leave caches full of what nobody wants and memory has already: read last, since what was written last would be
+    carried to memory at the expense of what is timed."""
+    flushed = torch.empty(num_bytes // 8, dtype=torch.int64, device=device)
+    for _ in range(FLUSHES):
+        flushed.zero_()
+    flushed.amax()
 
 
 def copy_of(moved_bytes: int, dtype: torch.dtype, device: str) -> Callable[[], Tensor]:

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.bench.cases import CASES, ImageCase
-from kernels.bench.pack import bound, gradients, inputs, moved_rows
+from kernels.bench.pack import bound, gradients, inputs, moved_rows, of_features
 from kernels.bench.peers import eager_merge, transformers_merge
-from kernels.bench.verify import verify
+from kernels.bench.verify import checked, gradient_of
 from kernels.bench.work import Setting, Work
 from kernels.pack.embeds import pack_embeds, pack_into
 from kernels.pack.reference import pack_reference
@@ -76,15 +76,22 @@ def _case(case: ImageCase, setting: Setting) -> Iterator[Work]:
     }
     for direction, packers, rows in (("into", into, 0), ("embeds", looked_up, text)):
         calls = {name: bound(packer, features, ends) for name, packer in packers.items()}
-        verify({name: _flat(call) for name, call in calls.items()}, expected.flatten(0, 1))
-        yield Work(**shared, direction=direction, calls=calls, moved_bytes=(moved_rows(table) + rows) * row_bytes)
+        calls, left_out = checked(calls, expected.flatten(0, 1), _rows)
+        moved_bytes = (moved_rows(table) + rows) * row_bytes
+        yield Work(**shared, direction=direction, calls=calls, moved_bytes=moved_bytes, left_out=left_out)
     del expected
+    grad = torch.randn_like(embeds)
+    kept = gradients({name: looked_up[name] for name in calls}, features, ends, grad)
+    exact_grad = gradient_of(lambda exact: _placed(exact, ends, table, visual), features, grad[visual >= 0])
+    calls, left_out = checked(kept, exact_grad.flatten(0, 1), of_features)
+    del exact_grad
     # the words are frozen; every source token's gradient is written
     yield Work(
         **shared,
         direction="backward",
-        calls=gradients(looked_up, features, ends, torch.randn_like(embeds)),
+        calls=calls,
         moved_bytes=(table.num_tokens + table.num_source) * row_bytes,
+        left_out=left_out,
     )
 
 
@@ -125,5 +132,10 @@ def _tokens_of_images(table: PackTable) -> list[int]:
     return counts.view(-1, 2).sum(1).tolist()
 
 
-def _flat(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    return lambda: call().flatten(0, 1)
+def _rows(call: Callable[[], Tensor]) -> Tensor:
+    return call().flatten(0, 1)
+
+
+def _placed(features_NPD: Tensor, ends_KD: Tensor, table: PackTable, visual_BL: Tensor) -> Tensor:
+    """Return the packed tokens as they stand in the rows, without text."""
+    return pack_reference(features_NPD, ends_KD.float(), table)[visual_BL[visual_BL >= 0]]

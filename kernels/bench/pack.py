@@ -3,6 +3,7 @@
 Legend: N tiles, P tokens per tile, D width, K end vectors, T packed tokens.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from kernels.bench.cases import CASES, ClipCase, ImageCase
 from kernels.bench.peers import eager_merge, transformers_merge
-from kernels.bench.verify import verify
+from kernels.bench.verify import checked, gradient_of
 from kernels.bench.work import Setting, Work
 from kernels.pack.op import pack
 from kernels.pack.reference import pack_reference
@@ -47,7 +48,7 @@ def _case(case: ImageCase | ClipCase, setting: Setting) -> Iterator[Work]:
     packers = _packers(case, table, setting)
     expected = pack_reference(features, ends, table)
     calls = {name: bound(packer, features, ends) for name, packer in packers.items()}
-    verify(calls, expected)
+    calls, left_out = checked(calls, expected)
     del expected
     shared = {
         "kernel": "pack",
@@ -58,15 +59,21 @@ def _case(case: ImageCase | ClipCase, setting: Setting) -> Iterator[Work]:
         "peer": "transformers",
     }
     row_bytes = setting.width * setting.dtype.itemsize
-    yield Work(**shared, direction="forward", calls=calls, moved_bytes=moved_rows(table) * row_bytes)
+    forward_bytes = moved_rows(table) * row_bytes
+    yield Work(**shared, direction="forward", calls=calls, moved_bytes=forward_bytes, left_out=left_out)
     if table.num_ends:
         # every source token's gradient is written
         grad = torch.randn(table.num_tokens, setting.width, generator=torch.Generator().manual_seed(1)).to(features)
+        kept = gradients({name: packers[name] for name in calls}, features, ends, grad)
+        expected = gradient_of(lambda exact: pack_reference(exact, ends.float(), table), features, grad)
+        calls, left_out = checked(kept, expected.flatten(0, 1), of_features)
+        del expected
         yield Work(
             **shared,
             direction="backward",
-            calls=gradients(packers, features, ends, grad),
+            calls=calls,
             moved_bytes=(table.num_tokens + table.num_source) * row_bytes,
+            left_out=left_out,
         )
 
 
@@ -94,10 +101,19 @@ def bound(packer: Packer, features: Tensor, ends: Tensor) -> Callable[[], Tensor
 def gradients(
     packers: dict[str, Packer], features: Tensor, ends: Tensor, grad: Tensor
 ) -> dict[str, Callable[[], object]]:
-    """Return what computes each packer's gradients, of features and ends, from that of its output."""
+    """Return what computes each packer's gradients, of features and ends, from that of its output.
+
+    The first call packs, which is not repeated.
+    """
     leaves = (features.detach().requires_grad_(), ends.detach().requires_grad_())
     calls: dict[str, Callable[[], object]] = {}
     for name, packer in packers.items():
-        packed = packer(*leaves)
-        calls[name] = lambda packed=packed: torch.autograd.grad(packed, leaves, grad, retain_graph=True)
+        packed = functools.cache(lambda packer=packer: packer(*leaves))
+        calls[name] = lambda packed=packed: torch.autograd.grad(packed(), leaves, grad, retain_graph=True)
     return calls
+
+
+def of_features(call: Callable[[], object]) -> Tensor:
+    """Return the gradient [N P, D] of the features among those that a call gives."""
+    grad_features_NPD, *_ = call()
+    return grad_features_NPD.flatten(0, 1)

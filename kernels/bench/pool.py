@@ -3,6 +3,7 @@
 Legend: F frames, P tokens per frame, D width, T pooled tokens.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from kernels.bench.cases import CASES, ClipCase
 from kernels.bench.peers import eager_merge, transformers_merge
-from kernels.bench.verify import verify
+from kernels.bench.verify import checked, gradient_of
 from kernels.bench.work import Setting, Work
 from kernels.pack.op import pack
 from kernels.pool.op import pool
@@ -32,10 +33,8 @@ def _case(case: ClipCase, setting: Setting) -> Iterator[Work]:
     shape = (case.frames, case.tok**2, setting.width)
     frames = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(setting.device, setting.dtype)
     poolers = _poolers(case, setting)
-    verify(
-        {name: _bound(pooler, frames) for name, pooler in poolers.items()},
-        pool_reference(frames.unflatten(1, (case.tok, case.tok)), 2, case.reduce).flatten(0, 2),
-    )
+    calls = {name: _bound(pooler, frames) for name, pooler in poolers.items()}
+    calls, left_out = checked(calls, _reference(case, frames))
     source, pooled = case.frames * case.tok**2, case.frames * case.out_tok**2
     shared = {
         "kernel": "pool",
@@ -46,10 +45,18 @@ def _case(case: ClipCase, setting: Setting) -> Iterator[Work]:
         "peer": "transformers",
         "moved_bytes": (source + pooled) * setting.width * setting.dtype.itemsize,
     }
-    yield Work(**shared, direction="forward", calls={name: _bound(p, frames) for name, p in poolers.items()})
+    yield Work(**shared, direction="forward", calls=calls, left_out=left_out)
     leaf = frames.requires_grad_()
     grad = torch.randn(pooled, setting.width, generator=torch.Generator().manual_seed(1)).to(frames)
-    yield Work(**shared, direction="backward", calls={name: _gradient(p, leaf, grad) for name, p in poolers.items()})
+    expected = gradient_of(lambda exact: _reference(case, exact), frames, grad)
+    gradients = {name: _gradient(poolers[name], leaf, grad) for name in calls}
+    calls, left_out = checked(gradients, expected.flatten(0, 1), lambda call: call()[0].flatten(0, 1))
+    del expected
+    yield Work(**shared, direction="backward", calls=calls, left_out=left_out)
+
+
+def _reference(case: ClipCase, frames_FPD: Tensor) -> Tensor:
+    return pool_reference(frames_FPD.unflatten(1, (case.tok, case.tok)), 2, case.reduce).flatten(0, 2)
 
 
 def _poolers(case: ClipCase, setting: Setting) -> dict[str, Pooler]:
@@ -86,5 +93,6 @@ def _bound(pooler: Pooler, frames: Tensor) -> Callable[[], Tensor]:
 
 
 def _gradient(pooler: Pooler, leaf: Tensor, grad: Tensor) -> Callable[[], object]:
-    pooled = pooler(leaf)
-    return lambda: torch.autograd.grad(pooled, leaf, grad, retain_graph=True)
+    # pooled by the first call
+    pooled = functools.cache(lambda: pooler(leaf))
+    return lambda: torch.autograd.grad(pooled(), leaf, grad, retain_graph=True)

@@ -6,6 +6,7 @@ is installed.
 Legend: B rows, H query heads, G key heads, L positions, D head width, R = D / 2.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from kernels.bench.verify import verify
+from kernels.bench.verify import checked, gradient_of
 from kernels.bench.work import Setting, Work
 from kernels.rope.op import rope, rope_
 from kernels.rope.reference import rope_reference
@@ -64,7 +65,7 @@ def _case(case: RopeCase, setting: Setting) -> Iterator[Work]:
     tables = rope_tables(torch.arange(case.length, device=setting.device)[None], frequencies(spec))
     rotations = _rotations(tables, setting)
     expected = _rows(*(rope_reference(x, *tables) for x in (q, k)))
-    verify({name: _once(rotate, q, k) for name, rotate in rotations.items()}, expected)
+    checks, left_out = checked({name: _once(rotate, q, k) for name, rotate in rotations.items()}, expected)
     del expected
     shared = {
         "kernel": "rope",
@@ -75,14 +76,18 @@ def _case(case: RopeCase, setting: Setting) -> Iterator[Work]:
         "peer": "transformers",
         "moved_bytes": 2 * (q.numel() + k.numel()) * setting.dtype.itemsize + 2 * tables[0].numel() * 4,
     }
-    yield Work(**shared, direction="forward", calls={name: _bound(rotate, q, k) for name, rotate in rotations.items()})
+    calls = {name: _bound(rotations[name], q, k) for name in checks}
+    yield Work(**shared, direction="forward", calls=calls, left_out=left_out)
     # in place there would be nothing left to rotate
-    kept = {name: rotate for name, rotate in rotations.items() if name not in ("in place", "liger")}
+    kept = [name for name in checks if name not in ("in place", "liger")]
     leaves = (q.requires_grad_(), k.requires_grad_())
     grads = tuple(torch.randn(x.shape, generator=generator).to(x) for x in (q, k))
-    yield Work(
-        **shared, direction="backward", calls={name: _gradient(rotate, leaves, grads) for name, rotate in kept.items()}
+    of_reference = (
+        gradient_of(lambda x: rope_reference(x, *tables), x, grad) for x, grad in zip(leaves, grads, strict=True)
     )
+    gradients = {name: _gradient(rotations[name], leaves, grads) for name in kept}
+    calls, left_out = checked(gradients, _rows(*of_reference), lambda call: _rows(*call()))
+    yield Work(**shared, direction="backward", calls=calls, left_out=left_out)
 
 
 def _rotations(tables: tuple[Tensor, Tensor], setting: Setting) -> dict[str, Rotate]:
@@ -96,10 +101,15 @@ def _rotations(tables: tuple[Tensor, Tensor], setting: Setting) -> dict[str, Rot
     if setting.device == "cuda":
         rotations["compiled"] = torch.compile(lambda q, k: apply_rotary_pos_emb(q, k, cos, sin), dynamic=False)
         if find_spec("liger_kernel"):
-            from liger_kernel.transformers.rope import liger_rotary_pos_emb
-
-            rotations["liger"] = lambda q, k: liger_rotary_pos_emb(q, k, cos, sin)
+            rotations["liger"] = lambda q, k: _liger(q, k, cos, sin)
     return rotations
+
+
+def _liger(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    # imported when called: a version that does not go with this triton is left out and the others are timed
+    from liger_kernel.transformers.rope import liger_rotary_pos_emb
+
+    return liger_rotary_pos_emb(q, k, cos, sin)
 
 
 def _rows(q_BHLD: Tensor, k_BGLD: Tensor) -> Tensor:
@@ -121,5 +131,6 @@ def _bound(rotate: Rotate, q: Tensor, k: Tensor) -> Callable[[], object]:
 
 
 def _gradient(rotate: Rotate, leaves: tuple[Tensor, Tensor], grads: tuple[Tensor, ...]) -> Callable[[], object]:
-    turned = rotate(*leaves)
-    return lambda: torch.autograd.grad(turned, leaves, grads, retain_graph=True)
+    # rotated by the first call
+    turned = functools.cache(lambda: rotate(*leaves))
+    return lambda: torch.autograd.grad(turned(), leaves, grads, retain_graph=True)

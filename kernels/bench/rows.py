@@ -6,6 +6,7 @@ import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -63,7 +64,7 @@ def timings(work: Work, seconds: dict[str, list[float]], device: str, load: floa
                 threads=torch.get_num_threads(),
                 allocator="kept" if os.environ.get("MALLOC_MMAP_MAX_") == "0" else "default",
                 load=round(load, 1),
-                torch=torch.__version__,
+                torch=_versions(device),
                 kernel=work.kernel,
                 case=work.case,
                 direction=work.direction,
@@ -102,6 +103,12 @@ def write(path: Path, rows: Sequence[Timing]) -> None:
         if new:
             writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
+
+
+def _versions(device: str) -> str:
+    if device != "cuda":
+        return torch.__version__
+    return f"{torch.__version__}, triton {version('triton')}"
 
 
 def device_name(kind: str) -> str:

@@ -10,14 +10,15 @@ round by round. Only ratios carry to other machines.
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch._functorch import config as functorch_config
 
 from kernels.bench.clock import copy_of, measure
-from kernels.bench.rows import KEPT, Timing, describe, timings, write
+from kernels.bench.rows import KEPT, describe, timings, write
 from kernels.bench.suite import SUITE, benchmark
 from kernels.bench.work import Setting
 
@@ -28,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Time what is asked for, print it, and write it as CSV."""
     arguments = parsed(argv)
     torch.set_num_threads(arguments.threads)
-    # gradients are taken from one graph again and again, which compiled code refuses where it gives that memory away
-    functorch_config.donated_buffer = False
-    wrong = []
+    if arguments.device == "cuda":
+        compiled_peers()
+    wrong: list[str] = []
     for kernel in arguments.kernel or SUITE:
         for width in arguments.width:
             for dtype in arguments.dtype:
@@ -38,27 +39,42 @@ def main(argv: Sequence[str] | None = None) -> None:
                     device=arguments.device, dtype=getattr(torch, dtype), width=width, cases=tuple(arguments.case)
                 )
                 try:
-                    time_kernel(kernel, setting, arguments.rounds, arguments.write)
-                except (ValueError, RuntimeError, ImportError) as error:
-                    # one kernel, or one peer, does not keep the others from being timed
-                    wrong.append(f"{kernel} D={width} {dtype}: {error}")
-                    print(wrong[-1], file=sys.stderr, flush=True)
+                    wrong += time_kernel(kernel, setting, arguments.rounds, arguments.write)
+                # one kernel does not keep the others from being timed, on a machine that it may not have seen
+                except Exception as error:
+                    traceback.print_exc()
+                    wrong.append(f"{kernel} D={width} {dtype}: {type(error).__name__}: {error}")
     if wrong:
-        sys.exit(f"not timed: {len(wrong)} of them, the first {wrong[0]}")
+        sys.exit("\n".join(["not timed:", *wrong]))
 
 
-def time_kernel(kernel: str, setting: Setting, rounds: int, path: Path | None) -> list[Timing]:
-    """Return the rows of a kernel in one setting, printed and written as they come."""
-    rows = []
+def compiled_peers() -> None:
+    """Set what torch.compile needs for peers that are many variants of the same few functions."""
+    from torch._dynamo import config as dynamo_config
+    from torch._functorch import config as functorch_config
+
+    # gradients are taken from one graph again and again, which compiled code refuses where it gives that memory away
+    functorch_config.donated_buffer = False
+    # beyond 8 variants of a function torch runs it uncompiled, and says so in a warning only
+    dynamo_config.recompile_limit = dynamo_config.accumulated_recompile_limit = 1024
+    dynamo_config.fail_on_recompile_limit_hit = True
+
+
+def time_kernel(kernel: str, setting: Setting, rounds: int, path: Path | None) -> list[str]:
+    """Print a kernel's rows in one setting and write them, as they come; return why peers were left out."""
+    left_out: list[str] = []
     for work in benchmark(kernel)(setting):
         load = os.getloadavg()[0]
+        new_left_out = [f"{kernel} {work.case} {work.direction}: {problem}" for problem in work.left_out]
+        print("\n".join(new_left_out), end="\n" if new_left_out else "", file=sys.stderr, flush=True)
+        left_out += new_left_out
+        work = work if work.peer in work.calls else replace(work, peer="copy")
         calls = {**work.calls, "copy": copy_of(work.moved_bytes, work.dtype, setting.device)}
         new = timings(work, measure(calls, setting.device, rounds), setting.device, load)
         print("\n".join(map(describe, new)), flush=True)
         if path is not None:
             write(path, new)
-        rows += new
-    return rows
+    return left_out
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:

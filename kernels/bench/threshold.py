@@ -3,6 +3,7 @@
 Legend: N tiles, P tokens per tile, D width, H W rows and columns of a map, T tokens of the result.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from kernels.bench.cases import ONEVISION
-from kernels.bench.verify import verify
+from kernels.bench.verify import checked, gradient_of
 from kernels.bench.work import Setting, Work
 from kernels.pack.op import pack
 from kernels.pack.table import PackTable
@@ -66,7 +67,8 @@ def _case(case: MapCase, setting: Setting) -> Iterator[Work]:
     tiles = torch.randn(*case.shape, setting.width, generator=generator).to(setting.device, setting.dtype)
     thresholders = _thresholders(case, setting)
     expected = threshold_reference(tiles, case.crop, case.out).flatten(0, 2)
-    verify({name: _bound(thresholder, tiles) for name, thresholder in thresholders.items()}, expected)
+    calls = {name: _bound(thresholder, tiles) for name, thresholder in thresholders.items()}
+    calls, left_out = checked(calls, expected)
     table = case.table()
     used = len(table.gather().taps.index_X.unique())
     row_bytes = setting.width * setting.dtype.itemsize
@@ -81,14 +83,20 @@ def _case(case: MapCase, setting: Setting) -> Iterator[Work]:
     yield Work(
         **shared,
         direction="forward",
-        calls={name: _bound(thresholder, tiles) for name, thresholder in thresholders.items()},
+        calls=calls,
         moved_bytes=(used + table.num_tokens) * row_bytes,
+        left_out=left_out,
     )
     leaf, grad = tiles.requires_grad_(), torch.randn(expected.shape, generator=generator).to(expected)
+    gradients = {name: _gradient(thresholders[name], leaf, grad) for name in calls}
+    expected = gradient_of(lambda exact: threshold_reference(exact, case.crop, case.out).flatten(0, 2), tiles, grad)
+    calls, left_out = checked(gradients, expected.flatten(0, 4), lambda call: call()[0].flatten(0, 4))
+    del expected
     yield Work(
         **shared,
         direction="backward",
-        calls={name: _gradient(thresholder, leaf, grad) for name, thresholder in thresholders.items()},
+        calls=calls,
+        left_out=left_out,
         # every token's gradient is written
         moved_bytes=(table.num_source + table.num_tokens) * row_bytes,
     )
@@ -133,5 +141,6 @@ def _bound(thresholder: Thresholder, tiles: Tensor) -> Callable[[], Tensor]:
 
 
 def _gradient(thresholder: Thresholder, leaf: Tensor, grad: Tensor) -> Callable[[], object]:
-    small = thresholder(leaf)
-    return lambda: torch.autograd.grad(small, leaf, grad, retain_graph=True)
+    # thresholded by the first call
+    small = functools.cache(lambda: thresholder(leaf))
+    return lambda: torch.autograd.grad(small(), leaf, grad, retain_graph=True)

@@ -16,19 +16,44 @@ THEIRS = {torch.float32: (0.0, 2e-6), torch.bfloat16: (2**-7, 2**-4), torch.floa
 PEERS = ("transformers", "eager", "compiled", "channels last", "liger")
 
 
-def verify(packers: dict[str, Callable[[], Tensor]], expected_TD: Tensor) -> None:
-    """Raise ValueError naming each packer whose tokens are not the reference's."""
-    wrong = []
-    for name, packer in packers.items():
-        found_TD = packer()
-        if found_TD.shape != expected_TD.shape:
-            wrong.append(f"{name} gives {tuple(found_TD.shape)}, the reference {tuple(expected_TD.shape)}")
-            continue
-        excess = excess_over_tolerance(found_TD, expected_TD, THEIRS if name in PEERS else OURS)
-        if not excess <= 0:
-            wrong.append(f"{name} is off by {excess:.3g} more than allowed")
-    if wrong:
-        raise ValueError("; ".join(wrong))
+def checked(
+    calls: dict[str, Callable[[], object]],
+    expected: Tensor,
+    first: Callable[[Callable[[], object]], Tensor] = lambda call: call(),
+) -> tuple[dict[str, Callable[[], object]], tuple[str, ...]]:
+    """Return the calls that give the reference's numbers, and why others were left out: peers that fail or differ.
+
+    first: gives the numbers to compare from a call. Raises ValueError for implementations of this project.
+    """
+    wrong = {name: problem for name, call in calls.items() if (problem := _problem(name, call, expected, first))}
+    ours = [problem for name, problem in wrong.items() if name not in PEERS]
+    if ours:
+        raise ValueError("; ".join(ours))
+    return {name: call for name, call in calls.items() if name not in wrong}, tuple(wrong.values())
+
+
+def gradient_of(function: Callable[[Tensor], Tensor], source: Tensor, grad: Tensor) -> Tensor:
+    """Return the gradient in float32 of a reference with respect to its source."""
+    exact = source.detach().float().requires_grad_()
+    (found,) = torch.autograd.grad(function(exact), exact, grad.float())
+    return found
+
+
+def _problem(
+    name: str, call: Callable[[], object], expected: Tensor, first: Callable[[Callable[[], object]], Tensor]
+) -> str:
+    if name not in PEERS:
+        found = first(call)
+    else:
+        try:
+            found = first(call)
+        # another's code on a machine that it may not have seen: whatever happens, the others are timed
+        except Exception as error:
+            return f"{name} fails: {type(error).__name__}: {str(error)[:300]}"
+    if found.shape != expected.shape:
+        return f"{name} gives {tuple(found.shape)}, the reference {tuple(expected.shape)}"
+    excess = excess_over_tolerance(found, expected, THEIRS if name in PEERS else OURS)
+    return "" if excess <= 0 else f"{name} is off by {excess:.3g} more than allowed"
 
 
 def excess_over_tolerance(

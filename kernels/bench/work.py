@@ -35,6 +35,7 @@ class Work:
 
     direction: "forward", "backward" or what else the kernel does. shape: in words. moved_bytes: the floor, each number
     in need read once and each result written once. peer: the implementation that times are compared with.
+    left_out: why peers are not among the calls.
     """
 
     kernel: str
@@ -46,3 +47,4 @@ class Work:
     calls: dict[str, Callable[[], object]]
     moved_bytes: int
     peer: str
+    left_out: tuple[str, ...] = ()

@@ -5,20 +5,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+from torch._dynamo import config as dynamo_config
+from torch._functorch import config as functorch_config
+from torch.utils._python_dispatch import TorchDispatchMode
 
+import kernels.pack.cpu
 from anyres.geometry import HW
 from anyres.grid import GridSpec, TileSpec
 from anyres.lower import lower
 from anyres.plan import plan_image
 from kernels.bench import run
 from kernels.bench.cases import CASES, NEXT, ONEVISION, POOL_24, POOL_27, ImageCase
-from kernels.bench.clock import copy_of, measure
+from kernels.bench.clock import FLUSHES, copy_of, flush, measure
 from kernels.bench.embeds import prompts
 from kernels.bench.pack import moved_rows
 from kernels.bench.peers import eager_merge, transformers_merge
 from kernels.bench.rows import timings
 from kernels.bench.suite import SUITE, benchmark
-from kernels.bench.verify import verify
+from kernels.bench.verify import checked
 from kernels.bench.work import Setting, Work
 from kernels.pack.reference import pack_reference
 
@@ -46,7 +51,8 @@ def test_peers_give_the_same_tokens(case) -> None:
     features, ends = torch.randn(table.num_source // case.tok**2, case.tok**2, 2), torch.randn(1, 2)
     peers = {"transformers": transformers_merge, "eager": eager_merge}
     calls = {name: (lambda merge=merge: merge(case, features, ends[0])) for name, merge in peers.items()}
-    verify(calls, pack_reference(features, ends, table))
+    kept, left_out = checked(calls, pack_reference(features, ends, table))
+    assert (list(kept), left_out) == (["transformers", "eager"], ())
 
 
 def test_a_copy_moves_as_many_rows_as_packing() -> None:
@@ -54,17 +60,89 @@ def test_a_copy_moves_as_many_rows_as_packing() -> None:
     assert moved_rows(POOL_24.table()) == moved_rows(CASES["pool-24-to-12-max"].table()) == 32 * (576 + 144)
 
 
-def test_verify_refuses() -> None:
+def test_what_differs_is_refused() -> None:
     good = torch.ones(5000, 2)
-    verify({"same": lambda: good}, good)
+    checked({"same": lambda: good}, good)
     # the last row is in the second piece
     last = torch.zeros(5000, 2).index_fill_(0, torch.tensor(4999), 1e-5)
     with pytest.raises(ValueError, match="off by"):
-        verify({"same": lambda: good, "near": lambda: good + last}, good)
+        checked({"same": lambda: good, "near": lambda: good + last}, good)
     with pytest.raises(ValueError, match="missing is off by nan"):
-        verify({"missing": lambda: good.index_fill(0, torch.tensor(4999), float("nan"))}, good)
+        checked({"missing": lambda: good.index_fill(0, torch.tensor(4999), float("nan"))}, good)
     with pytest.raises(ValueError, match=r"short gives \(4999, 2\), the reference \(5000, 2\)"):
-        verify({"short": lambda: good[1:]}, good)
+        checked({"short": lambda: good[1:]}, good)
+
+
+def test_a_peer_that_fails_or_differs_is_left_out() -> None:
+    good = torch.ones(3, 2)
+
+    def fails() -> Tensor:
+        raise TypeError("no such kernel")
+
+    calls = {"compiled": fails, "eager": lambda: good + 1, "transformers": lambda: good, "triton": lambda: good}
+    kept, left_out = checked(calls, good)
+    assert list(kept) == ["transformers", "triton"]
+    assert left_out == ("compiled fails: TypeError: no such kernel", "eager is off by 1 more than allowed")
+    # this project's own is not
+    with pytest.raises(TypeError, match="no such kernel"):
+        checked({"triton": fails}, good)
+
+
+def test_without_its_peer_a_kernel_is_compared_with_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("kernels.bench.pack.transformers_merge", lambda case, features, newline: features[:1])
+    path, threads = tmp_path / "results.csv", torch.get_num_threads()
+    options = "--case next-336 --width 2 --dtype float32 --rounds 2 --threads 1 --device cpu --allocator default"
+    with pytest.raises(SystemExit, match="transformers gives"):
+        run.main(["pack", *options.split(), "--write", str(path)])
+    torch.set_num_threads(threads)
+    assert "pack next-336 forward: transformers gives (1, 576, 2)" in capsys.readouterr().err
+    rows = list(csv.DictReader(path.open()))
+    assert [row["implementation"] for row in rows] == ["eager", "cpu", "copy"] * 2
+    assert {row["peer"] for row in rows} == {"copy"}
+
+
+def test_a_wrong_gradient_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = kernels.pack.cpu.pack_grad_features
+    monkeypatch.setattr("kernels.pack.cpu.pack_grad_features", lambda *given: right(*given) * 1.01)
+    works = benchmark("pack")(Setting(device="cpu", dtype=torch.float32, width=2, cases=("next-336",)))
+    assert next(works).direction == "forward"
+    with pytest.raises(ValueError, match="cpu is off by"):
+        next(works)
+
+
+def test_caches_are_flushed_by_reading_last() -> None:
+    """What is written last lies in a cache and goes to memory at the expense of what is timed next."""
+
+    class Operators(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, given=(), named=None):
+            seen.append(function.overloadpacket.__name__)
+            return function(*given, **(named or {}))
+
+    seen: list[str] = []
+    with Operators():
+        flush("cpu", 64)
+    assert seen == ["empty", *["zero_"] * FLUSHES, "amax"]
+
+
+def test_compiled_peers_are_compiled_for_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More variants of one function than torch compiles by default; beyond those it would run them as they are."""
+    for name in ("recompile_limit", "accumulated_recompile_limit", "fail_on_recompile_limit_hit"):
+        monkeypatch.setattr(dynamo_config, name, getattr(dynamo_config, name))
+    monkeypatch.setattr(functorch_config, "donated_buffer", functorch_config.donated_buffer)
+    run.compiled_peers()
+    graphs: list[object] = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    for factor in range(12):
+        peer = torch.compile(lambda x, factor=factor: x * factor, dynamic=False, backend=backend)
+        assert peer(torch.ones(2)).tolist() == [factor] * 2
+    assert len(graphs) == 12
+    torch._dynamo.reset()
 
 
 def test_run_writes_its_rows(tmp_path: Path) -> None:
