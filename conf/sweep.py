@@ -113,13 +113,16 @@ def _setting(cell: Cell, config: AblateConfig, composed: Composed, own: ModelSpe
     llm = config.llm or own.llm
     encoder = (config.encoder or own.encoder).seen_at(config.layer, config.tile_px)
     video = settings(VideoSpec, config.video, own.video, composed.chosen, "video") or own.video
+    grid = settings(GridSpec, config.grid, own.grid, composed.chosen, "grid")
     if config.clip_tokens is not None:
         video = within_tokens(video, config.clip_tokens, encoder.tile)
     spec = replace(
         own,
         encoder=encoder,
         llm=replace(llm, context=_ANY_LENGTH) if config.beyond_context else llm,
-        grid=settings(GridSpec, config.grid, own.grid, composed.chosen, "grid") or own.grid,
+        grid=grid or own.grid,
+        # a grid that was chosen holds for every image, also for those that share a prompt
+        several="grid" if grid is not None else own.several,
         video=video,
         rope_factor=own.rope_factor if config.rope_factor is None else config.rope_factor,
         rope_type=own.rope_type if config.rope_type is None else config.rope_type,

@@ -89,6 +89,8 @@ class LmmAnswerer:
         """Return the model's spec and weights, the effective grid and video settings, device and dtype, flat."""
         spec = asdict(self.processor.spec)
         spec["grid"] = asdict(self.looking.grid or self.processor.spec.grid)
+        # a grid in place of the model's own holds for every image
+        spec["several"] = spec["several"] if self.looking.grid is None else "grid"
         spec["video"] = asdict(self.looking.video)
         return {
             **{f"model.{key}": value for key, value in flatten(spec).items()},

@@ -30,7 +30,7 @@ PURE = [
     "models.training.stage",
     "models.llms.rope",
     *(f"evals.{name}" for name in ("sample", "task", "result", "prompts", "parse", "score")),
-    *(f"evals.ablation.{name}" for name in ("axes", "planner", "stats", "table")),
+    *(f"evals.ablation.{name}" for name in ("axes", "planner", "prices", "stats", "table")),
     "conf.build",
     "anyres.resize",
 ]

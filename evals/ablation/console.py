@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.ablation.formats import p_text
-from evals.ablation.planner import CellPrice
+from evals.ablation.prices import CellPrice
 from evals.ablation.stats import smallest_detectable
 from evals.ablation.table import SweepRow
 

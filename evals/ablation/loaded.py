@@ -95,7 +95,8 @@ class LoadedModels:
         model, processor = self.model(setting.model)
         # the setting's context may be wider than the weights': to read beyond the trained length on purpose
         context = replace(processor.spec.llm, context=setting.spec.llm.context)
-        wide = replace(processor.spec, llm=context, times=setting.spec.times)
+        seen = {"grid": setting.spec.grid, "several": setting.spec.several, "times": setting.spec.times}
+        wide = replace(processor.spec, llm=context, **seen)
         if setting.spec.video.slow_every is not None and len(model.ends_KD) < 2:
             raise ValueError(
                 f"video.slow_every: {setting.weights} has one end vector and SlowFast needs two; second_end=first "
@@ -114,7 +115,6 @@ class LoadedModels:
         return Looking(
             model,
             processor,
-            grid=setting.spec.grid,
             video=setting.spec.video,
             reader=self.reader,
             whole=setting.control != NO_CONTROL or setting.wiring != "none",

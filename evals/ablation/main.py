@@ -21,7 +21,8 @@ from conf.schema.ablate import AblateConfig
 from conf.sweep import Planned, plan_cells, sweep_folder, sweep_of
 from evals.ablation.axes import baseline
 from evals.ablation.console import price_text, reuse_text, sweep_text
-from evals.ablation.planner import CellPrice, PricePoint, SizedMedium, SizedSample, price_sweep
+from evals.ablation.planner import SizedMedium, SizedSample
+from evals.ablation.prices import CellPrice, PricePoint, price_sweep
 from evals.run import choose
 from evals.sample import Media, Sample
 from evals.tasks.build import task_words

@@ -13,7 +13,8 @@ from anyres.plan import plan_image
 from evals.ablation.axes import Ablation, Axis, Cell, Point, baseline, cells
 from evals.ablation.axis_kinds import KINDS
 from evals.ablation.pareto import pareto_front
-from evals.ablation.planner import Planner, PricePoint, Setting, SizedMedium, SizedSample, price_sweep
+from evals.ablation.planner import Planner, Setting, SizedMedium, SizedSample
+from evals.ablation.prices import PricePoint, price_sweep
 from evals.ablation.wiring import end_places, rewire, tile_order
 from models.encoders.spec import EncoderSpec
 from models.spec import LlmSpec, ModelSpec, ProjectorSpec
@@ -214,9 +215,9 @@ def test_every_kind_names_a_key_and_refuses_what_it_does_not_take() -> None:
         ({"kind": "fps", "values": (0.0,)}, "expected a number above 0 or null"),
         ({"key": "rope_factor", "values": ("2",)}, "expected a number of at least 1"),
         ({"kind": "reduce", "values": (3,)}, "expected one of 1, 2, 4, 8"),
-        ({"kind": "token-cup", "values": (1,)}, "did you mean token-cap?"),
+        ({"kind": "token-cup", "values": (1,)}, "did you mean token-cap"),
         ({"key": "device", "values": ("cpu",)}, "device is no axis"),
-        ({"key": "rope_facto", "values": (1.0,)}, "did you mean rope_factor?"),
+        ({"key": "rope_facto", "values": (1.0,)}, "did you mean rope_factor"),
         ({"points": (Point(label="p", set={"limit": 3}),)}, "limit is no axis"),
         ({"kind": "frames", "key": "video.num_frames", "values": (1,)}, "give either"),
     ],

@@ -10,7 +10,8 @@ from anyres.geometry import HW
 from evals.ablation.axes import Axis
 from evals.ablation.loaded import LoadedModels
 from evals.ablation.loading import Loading
-from evals.ablation.planner import PricePoint, Setting, SizedMedium, SizedSample, price_sweep
+from evals.ablation.planner import Setting, SizedMedium, SizedSample
+from evals.ablation.prices import PricePoint, price_sweep
 from evals.ablation.runner import SweepPoint, run_sweep
 from evals.store.feature_cache import identity
 from evals.tasks.pocket import PocketImage

@@ -5,14 +5,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from anyres.geometry import HW
 from anyres.grid import GridSpec
+from conf.sweep import plan_cells
+from evals.ablation.axes import Ablation, Axis
 from evals.ablation.loaded import LoadedModels, flops_of
-from evals.ablation.planner import Setting
+from evals.ablation.planner import Setting, SizedMedium, SizedSample
+from evals.ablation.prices import PricePoint, price_sweep
 from evals.ablation.rewired import rewired
 from evals.ablation.runner import SweepPoint, run_sweep
 from evals.ablation.table import build_table
+from evals.answerer import LmmAnswerer
+from evals.media.looking import Looking
+from evals.predict import Question
 from evals.run import evaluate
 from evals.tasks.pocket import PocketImage, PocketVideo
 from models.build import load
@@ -143,3 +150,24 @@ def test_swapped_rows_and_columns_move_the_tiles(tiny: Tiny) -> None:
     intact = prepared_page(tiny[1], (2, 2))
     broken = rewired(intact, "swapped_rows_cols", seed="a")
     assert torch.equal(broken.pixels_NCHW, intact.pixels_NCHW[[0, 1, 3, 2, 4]])
+
+
+def test_images_that_share_a_prompt_are_asked_and_priced_as_in_a_single_run(tmp_path: Path, tiny: Tiny) -> None:
+    """A model that pads images which share a prompt does so in a sweep too, unless a grid was chosen."""
+    model, processor = tiny
+    padding = Processor(replace(processor.spec, several="pad"), processor.tokenizer)
+    save(tmp_path / "pads", model, padding)
+    page = Image.new("RGB", (112, 112), "green")
+    questions = [Question(id=str(count), prompt="what is it?", media=(page,) * count) for count in (1, 2)]
+    own = Axis(name="rope", key="rope_factor", values=(1.0,))
+    chosen = Axis(name="grid", key="grid", values=("2x2",))
+    for axis, grid, tiles in ((own, None, [5, 2]), (chosen, GridSpec(layouts=(HW(2, 2),)), [5, 10])):
+        (planned,) = plan_cells(Ablation(name="a", title="A", axes=(axis,)), [f"model={tmp_path}/pads"])
+        swept = LoadedModels().answerer(planned.setting)
+        alone = LmmAnswerer(model, padding, Looking(model, padding, grid=grid))
+        for answerer in (swept, alone):
+            assert [answerer.prepare(question).tiles for question in questions] == tiles
+        medium = SizedMedium(key="page", size=HW(112, 112))
+        samples = [SizedSample(id=one.id, media=(medium,) * len(one.media)) for one in questions]
+        prices = [price_sweep([PricePoint(setting=planned.setting, samples=(one,))])[0] for one in samples]
+        assert [price.tiles for price in prices] == tiles

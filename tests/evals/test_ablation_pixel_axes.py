@@ -9,7 +9,8 @@ from anyres.geometry import HW
 from anyres.grid import GridSpec
 from evals.ablation.axes import Axis
 from evals.ablation.loaded import LoadedModels
-from evals.ablation.planner import Planner, PricePoint, Setting, SizedMedium, SizedSample, price_sweep
+from evals.ablation.planner import Planner, Setting, SizedMedium, SizedSample
+from evals.ablation.prices import PricePoint, price_sweep
 from evals.ablation.runner import SweepPoint, SweepRun, run_sweep
 from evals.tasks.pocket import PocketImage, PocketVideo
 from models.checkpoints.save import save
