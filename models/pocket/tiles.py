@@ -6,6 +6,7 @@ The views are those of the grids: a tile of 3x3 sees 56 px of a page at full siz
 Legend: N tiles, P patches of a tile, V content words, K colours.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -71,22 +72,28 @@ def shrink(image_HW3: np.ndarray, tile_px: int = FRAME_PX) -> np.ndarray:
 
 def label(content_PV: np.ndarray, color_PK: np.ndarray, items: list[Item], scale: float) -> None:
     """Fill the labels of one tile whose image was `scale` times larger than the tile."""
-    patch = PATCH_PX * scale
+    patch_px = PATCH_PX * scale
     for item in items:
-        box = item.box
         # a patch shows an item when it holds a quarter of the item, or the item a quarter of it
-        enough = 0.25 * min(box.h * box.w, patch * patch)
-        for row in range(max(0, int(box.y / patch)), min(SIDE_TOK, int((box.y + box.h) / patch) + 1)):
-            high = min(box.y + box.h, (row + 1) * patch) - max(box.y, row * patch)
-            for col in range(max(0, int(box.x / patch)), min(SIDE_TOK, int((box.x + box.w) / patch) + 1)):
-                wide = min(box.x + box.w, (col + 1) * patch) - max(box.x, col * patch)
-                if high > 0 and wide > 0 and high * wide >= enough:
-                    content_PV[row * SIDE_TOK + col, _CONTENT_AT[item.name]] += high * wide
-                    color_PK[row * SIDE_TOK + col, _COLOR_AT[item.color]] += high * wide
+        enough = 0.25 * min(item.box.h * item.box.w, patch_px * patch_px)
+        for patch, area in _overlaps(item.box, patch_px):
+            if area >= enough:
+                content_PV[patch, _CONTENT_AT[item.name]] += area
+                color_PK[patch, _COLOR_AT[item.color]] += area
     empty = content_PV.sum(-1) == 0
     content_PV[empty, 0] = 1.0
     content_PV /= content_PV.sum(-1, keepdims=True)
     color_PK /= np.maximum(color_PK.sum(-1, keepdims=True), 1e-6)
+
+
+def _overlaps(box: Box, patch_px: float) -> Iterator[tuple[int, float]]:
+    """Yield the patches of a tile that a box meets, each with the area that they share."""
+    for row in range(max(0, int(box.y / patch_px)), min(SIDE_TOK, int((box.y + box.h) / patch_px) + 1)):
+        high = min(box.y + box.h, (row + 1) * patch_px) - max(box.y, row * patch_px)
+        for col in range(max(0, int(box.x / patch_px)), min(SIDE_TOK, int((box.x + box.w) / patch_px) + 1)):
+            wide = min(box.x + box.w, (col + 1) * patch_px) - max(box.x, col * patch_px)
+            if high > 0 and wide > 0:
+                yield row * SIDE_TOK + col, high * wide
 
 
 def _view(rng: Random) -> tuple[np.ndarray, list[Item]]:
