@@ -21,6 +21,7 @@ import numpy as np
 
 from evals.answerer import LmmAnswerer
 from evals.bench.figures import Figure, describe, figures
+from evals.media.looking import Looking
 from evals.protocol import Question
 from evals.run import predict_run
 from evals.sample import Media, Sample
@@ -75,7 +76,7 @@ def measure(frames: int, rounds: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         _draw(clip, frames)
-        answerer = partial(LmmAnswerer, model, processor, video=video)
+        answerer = partial(LmmAnswerer, model, processor, Looking(model, processor, video=video))
         tokens = _tokens(answerer(), clip)
         calls = {
             "one question": lambda: _ask(answerer(), clip, 1),
