@@ -6,19 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 
+from anyres.limits import LIMITS, MediaLimits
 from video.clip import VideoClip, VideoSpec
 from video.reader import Backend, open_clip_reader
 from video.sampling import sample
 
 
 def load_sweep(
-    path: str | os.PathLike[str], videos: Sequence[VideoSpec], backend: Backend = "auto"
+    path: str | os.PathLike[str],
+    videos: Sequence[VideoSpec],
+    backend: Backend = "auto",
+    limits: MediaLimits = LIMITS,
 ) -> tuple[VideoClip, ...]:
     """Return what load_clip gives for each of `videos`, out of one decoding of the frames that any of them asks for.
 
     Raises MediaError and ValueError as load_clip does; a frame that does not decode fails all of them.
     """
-    reader = open_clip_reader(path, backend)
+    reader = open_clip_reader(path, backend, limits=limits)
     timeline = reader.timeline
     asked = [tuple(sample(timeline.meta, video, timeline.times_s, timeline.keyframes)) for video in videos]
     union = sorted({frame for indices in asked for frame in indices})
