@@ -4,6 +4,7 @@ libtiff stops once a strip's pixels are there, so that damage which makes a stri
 """
 
 import zlib
+from itertools import islice
 from typing import Any, BinaryIO
 
 from PIL.TiffImagePlugin import (
@@ -42,9 +43,11 @@ def check_strips(image: TiffImageFile, name: str) -> None:
     # tiles go beyond the picture's edges
     padding = (tags[TILEWIDTH], tags[TILELENGTH]) if tiled else (0, 0)
     left = _PIXEL_BYTES * (image.width + padding[0]) * (image.height + padding[1])
+    # a row may be a strip of its own, for each of four channels; smaller tiles than 16x16 are against the rules
+    most = 4 * image.height * (1 if not tiled else 1 + image.width // 16)
     place = stream.tell()
     try:
-        for start, length in zip(starts, lengths, strict=False):
+        for start, length in islice(zip(starts, lengths, strict=False), most):
             stream.seek(start)
             left -= _inflated_bytes(stream, length, left, name)
     finally:

@@ -28,6 +28,8 @@ CLUSTER_MARK = CLUSTER.to_bytes(4, "big")
 BLOCK_BYTES = 1 << 20
 # a file that is told to overlap itself is not read more often than this
 MOST_READINGS = 2
+# nor are more elements looked at: 18 hours have as many blocks
+MOST_ELEMENTS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +79,13 @@ class _Walk:
         self.segment_end: int | None = None
         self.left = MOST_READINGS * self.size
         self.checked = self.gaps = False
+        self.elements = 0
 
     def clusters(self) -> Clusters:
         found: list[tuple[int, int, bool]] = []
         place: int | None = 0
-        while place is not None and place < self.size:
+        while place is not None and place < self.size and self.elements < MOST_ELEMENTS:
+            self.elements += 1
             element = self._element(place)
             if element is None:
                 self.gaps, place = True, self._next_mark(place + 1)
@@ -158,6 +162,9 @@ class _Walk:
         """Tell whether the elements in one follow each other up to its end; True for one that is cut off."""
         place = element.body
         while element.end is not None and place < element.end <= self.size:
+            self.elements += 1
+            if self.elements > MOST_ELEMENTS:
+                return True
             self.file.seek(place)
             first = self.file.read(1)
             # an ID of 1 to 4 bytes, as many as its leading zero bits tell

@@ -20,7 +20,7 @@ SAMPLES = (b"stsd", b"stts", b"stss", b"ctts", b"stsc", b"stsz", b"stco", b"co64
 NESTED = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf")
 # boxes of one kind of place; more than this is no plain file
 MOST_BOXES = 1000
-# a file of fragments has two boxes for each
+# a file of fragments has some boxes for each; no more than these are looked at
 MOST_FRAGMENTS = 1_000_000
 # above this FFmpeg takes a table for damaged
 MOST_OFFSET = 1 << 28
@@ -66,7 +66,7 @@ def whole_boxes(path: Path) -> bool:
     """
     try:
         with path.open("rb") as file:
-            return _filled(file, 0, file.seek(0, 2))
+            return _filled(file, file.seek(0, 2))
     except (_NotPlainError, OSError, struct.error):
         return False
 
@@ -93,12 +93,20 @@ def media_seconds(path: Path, track: int) -> float | None:
     return None if unknown or not ticks else duration / ticks
 
 
-def _filled(file: BinaryIO, start: int, end: int, depth: int = 0) -> bool:
-    # a movie's tables lie five boxes deep
-    return depth <= len(NESTED) and all(
-        box.kind not in NESTED or _filled(file, box.start, box.end, depth + 1)
-        for box in _walk(file, start, end, MOST_FRAGMENTS, last_open=depth == 0)
-    )
+def _filled(file: BinaryIO, end: int) -> bool:
+    seen, waiting = 0, [(0, end, 0)]
+    while waiting:
+        start, stop, depth = waiting.pop()
+        # a movie's tables lie five boxes deep
+        if depth > len(NESTED):
+            return False
+        for box in _walk(file, start, stop, MOST_FRAGMENTS, last_open=depth == 0):
+            seen += 1
+            if seen > MOST_FRAGMENTS:
+                return True
+            if box.kind in NESTED:
+                waiting.append((box.start, box.end, depth + 1))
+    return True
 
 
 def _boxes(file: BinaryIO, start: int, end: int, allowed: tuple[bytes, ...] = ()) -> list[_Box]:

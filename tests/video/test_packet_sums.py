@@ -198,6 +198,17 @@ def test_lengths_that_lie_end(tmp_path: Path) -> None:
     assert not read_clusters(path).holds(100)
 
 
+def test_no_more_elements_are_looked_at_than_a_long_clip_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, nothing = tmp_path / "a.webm", b"\xec\x80" * 1000
+    length = (1 << 56 | len(nothing) + 1).to_bytes(8, "big")
+    head = b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff"
+    # a cluster that does not end where its elements do, and elements beside it
+    path.write_bytes(head + b"\x1f\x43\xb6\x75" + length + nothing + b"\xec" + nothing)
+    assert read_clusters(path).gaps
+    monkeypatch.setattr("video.clusters.MOST_ELEMENTS", 100)
+    assert not read_clusters(path).gaps
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_any_damage_of_a_matroska_is_refused_or_told(tmp_path: Path, seed: int) -> None:
     path = written(tmp_path / "a.mkv", "mpeg4", g="6", mux={"cluster_time_limit": "400"})
