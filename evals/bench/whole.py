@@ -6,7 +6,7 @@
 Files are decoded, cut into tiles, encoded, packed and read by the language model up to the first new token, which all
 implementations agree on. transformers answers them in the order in which they come, in batches of 8; here questions of
 like length share a batch. "outside" is all that is neither the vision tower nor the language model. The projector is a
-part of it, and nearly all of it in a wide model, so it has a line of its own, and so has what is left: decoding, tiles,
+part of it, and most of it in a wide model, so it has a line of its own, and so has "all else": decoding, tiles,
 packing, placement and bookkeeping. --clock cpu counts the process's own seconds on all cores instead of those on the
 wall, which other processes stretch.
 """
@@ -69,7 +69,7 @@ SECONDS: dict[str, Callable[[Pass], float]] = {
     "llm": lambda done: done.llm,
     "outside": lambda done: done.outside,
     "projector": lambda done: done.projector,
-    "outside but the projector": lambda done: done.outside - done.projector,
+    "all else": lambda done: done.outside - done.projector,
 }
 
 

@@ -40,6 +40,7 @@ def test_both_sides_see_the_same_and_say_the_same(tmp_path) -> None:
         assert len(one.ids) == 3
         assert 0 < one.outside < one.whole
         assert one.encoder > 0 and one.llm > 0
+        assert 0 < one.projector < one.outside
     ours, theirs = done["anyres exact"], done["transformers-pil"]
     assert ours.positions - ours.padding == theirs.positions - theirs.padding
     assert ours.padding <= 0.03 * ours.positions
