@@ -51,10 +51,15 @@ def _weight(place, size, out, token):
 
 
 @triton.jit
-def _token(map_tokens, rows, cols, tile_h, tile_w, y, x):
-    """Return the flat token at (y, x) of a map that starts at `map_tokens`, as int64."""
-    tile = (y // tile_h) * cols + x // tile_w
-    return map_tokens + (tile.to(tl.int64) * tile_h + y % tile_h) * tile_w + x % tile_w
+def _row(cols, tile_h, tile_w, y):
+    """Return what row y adds to a flat token, as int64; what its column adds is _col."""
+    return ((y // tile_h).to(tl.int64) * cols * tile_h + y % tile_h) * tile_w
+
+
+@triton.jit
+def _col(tile_h, tile_w, x):
+    """Return what column x adds to a flat token."""
+    return (x // tile_w) * tile_h * tile_w + x % tile_w
 
 
 @triton.jit(do_not_specialize=INTEGERS)
@@ -86,13 +91,15 @@ def threshold_forward_kernel(
     map_tokens = (row // out_h).to(tl.int64) * rows * cols * tile_h * tile_w
     low_y, high_y, part_y = _axis(p, crop_h, out_h)
     low_x, high_x, part_x = _axis(q, crop_w, out_w)
+    row_low = map_tokens + _row(cols, tile_h, tile_w, crop_y + low_y)
+    row_high = map_tokens + _row(cols, tile_h, tile_w, crop_y + high_y)
+    col_low, col_high = _col(tile_h, tile_w, crop_x + low_x), _col(tile_h, tile_w, crop_x + high_x)
     total = tl.zeros([TOKENS, BLOCK], tl.float32)
     for corner in tl.static_range(4):
-        y = crop_y + (low_y if corner < 2 else high_y)
-        x = crop_x + (low_x if corner % 2 == 0 else high_x)
         weight = (1.0 - part_y if corner < 2 else part_y) * (1.0 - part_x if corner % 2 == 0 else part_x)
         used = live & (weight != 0.0)
-        token = tl.where(used, _token(map_tokens, rows, cols, tile_h, tile_w, y, x), 0)
+        token = (row_low if corner < 2 else row_high) + (col_low if corner % 2 == 0 else col_high)
+        token = tl.where(used, token, 0)
         offset = token[:, None] * D + channel[None, :]
         tap = tl.load(tiles_ptr + offset, mask=used[:, None] & inside, other=0.0)
         total += weight[:, None] * tap.to(tl.float32)
@@ -147,6 +154,6 @@ def threshold_grad_kernel(
                     offset = tl.where(used, result, 0)[:, None] * D + channel[None, :]
                     grad = tl.load(grad_ptr + offset, mask=used[:, None] & inside, other=0.0)
                     total += tl.where(used, weight, 0.0)[:, None] * grad.to(tl.float32)
-    token = _token(which * rows * cols * tile_h * tile_w, rows, cols, tile_h, tile_w, y, x)
+    token = which * rows * cols * tile_h * tile_w + _row(cols, tile_h, tile_w, y) + _col(tile_h, tile_w, x)
     offset = token[:, None] * D + channel[None, :]
     tl.store(out_ptr + offset, total.to(out_ptr.dtype.element_ty), mask=live[:, None] & inside)

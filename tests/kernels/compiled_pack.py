@@ -52,7 +52,7 @@ USES = {
 
 
 def compiled(
-    name: str, dtype: str, width: int, target: str, aligned: bool = True, use: str = "resampled"
+    name: str, dtype: str, width: int, target: str, aligned: bool = True, use: str = "resampled", **options: int
 ) -> CompiledKernel:
     """Compile one kernel as its launcher would for contiguous tensors (torch aligns their first number)."""
     function = getattr(kernel, name)
@@ -79,7 +79,7 @@ def compiled(
     places = [place for place, argument in enumerate(function.arg_names) if signature[argument].startswith("*")]
     attributes = {(place,): [["tt.divisibility", 16]] for place in places} if aligned else {}
     source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=attributes)
-    return triton.compile(source, target=TARGETS[target], options={"num_warps": warps})
+    return triton.compile(source, target=TARGETS[target], options={"num_warps": warps, **options})
 
 
 def spilled(code: CompiledKernel, target: str, folder: Path) -> int:
@@ -87,18 +87,25 @@ def spilled(code: CompiledKernel, target: str, folder: Path) -> int:
     return resources(code, target, folder).spilled
 
 
-FORWARD_USES = ("resampled", "means", "largest", "winners", "copies, embeds", "embeds")
+EVERYWHERE = [
+    *(("pack_forward_kernel", "bf16", 4096, use) for use in ("copies", "resampled", "winners", "embeds")),
+    *(("pack_grad_features_kernel", "bf16", 4096, use) for use in ("resampled", "placed")),
+    *((name, "bf16", 4096, "winners, embeds") for name in ("pack_forward_kernel", "pack_grad_features_kernel")),
+    ("pack_grad_ends_kernel", "bf16", 4096, "placed"),
+]
+# one of each vendor
+SOMEWHERE = [
+    *(("pack_forward_kernel", "bf16", 4096, use) for use in ("means", "largest", "copies, embeds")),
+    *(("pack_forward_kernel", *rest, "embeds") for rest in (("fp16", 896), ("fp32", 1152))),
+]
+OF_EACH_VENDOR = ("sm_90", "gfx942")
 
 
-@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize(
-    ("name", "dtype", "width", "use"),
+    ("name", "dtype", "width", "use", "target"),
     [
-        *(("pack_forward_kernel", "bf16", 4096, use) for use in ("copies", *FORWARD_USES)),
-        *(("pack_forward_kernel", *rest, "embeds") for rest in (("fp16", 896), ("fp32", 1152))),
-        *(("pack_grad_features_kernel", "bf16", 4096, use) for use in ("resampled", "placed")),
-        *((name, "bf16", 4096, "winners, embeds") for name in ("pack_forward_kernel", "pack_grad_features_kernel")),
-        ("pack_grad_ends_kernel", "bf16", 4096, "placed"),
+        *((*compiles, target) for compiles in EVERYWHERE for target in TARGETS),
+        *((*compiles, target) for compiles in SOMEWHERE for target in OF_EACH_VENDOR),
     ],
 )
 def test_no_spills_and_16_byte_accesses(
@@ -119,10 +126,14 @@ def test_no_spills_and_16_byte_accesses(
     assert stores > 0 or name == "pack_grad_ends_kernel"
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", OF_EACH_VENDOR)
 @pytest.mark.parametrize("name", POINTERS)
 def test_odd_widths_compile_without_spills(name: str, target: str, tmp_path: Path) -> None:
     assert spilled(compiled(name, "fp16", 33, target, use="winners, embeds"), target, tmp_path) == 0
+
+
+def test_the_check_of_spills_can_fail(tmp_path: Path) -> None:
+    assert spilled(compiled("pack_forward_kernel", "bf16", 4096, "sm_90", maxnreg=32), "sm_90", tmp_path) > 0
 
 
 def test_the_check_of_wide_accesses_can_fail() -> None:

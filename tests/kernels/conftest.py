@@ -4,7 +4,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -113,18 +113,21 @@ def make_table() -> Callable[..., PackTable]:
 
 
 @pytest.fixture
-def run_apart(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[Path, Mapping[str, str]], None]:
-    """Run a test file in a process of its own, with an environment, and fail with its output when it fails.
+def run_apart(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[Sequence[Path], Mapping[str, str]], None]:
+    """Run test files in a process of their own, with an environment, and fail with its output when one fails.
 
-    Lines that it prints about registers come back in the summary at the end.
+    Lines that it prints about registers come back in the summary at the end. Compiled code is kept for the next run, by
+    what it was compiled of.
     """
+    keeps = request.config.pluginmanager.hasplugin("cacheprovider")
+    compiled = request.config.cache.mkdir("triton") if keeps else tmp_path
 
-    def run(file: Path, environment: Mapping[str, str]) -> None:
+    def run(files: Sequence[Path], environment: Mapping[str, str]) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRITON_", "PYTEST_"))}
         command = [sys.executable, "-m", "pytest", "-q", "-s", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        environment = {**kept, "OMP_NUM_THREADS": "1", "TRITON_CACHE_DIR": str(tmp_path), **environment}
+        environment = {**kept, "OMP_NUM_THREADS": "1", "TRITON_CACHE_DIR": str(compiled), **environment}
         done = subprocess.run(
-            [*command, str(file)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540
+            [*command, *map(str, files)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540
         )
         assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
         lines = [line.lstrip(".") for line in done.stdout.splitlines() if " registers, " in line]
@@ -132,6 +135,27 @@ def run_apart(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[Path,
         request.node.user_properties += [(MACHINE_CODE, line) for line in lines]
 
     return run
+
+
+@pytest.fixture
+def as_launched() -> None:
+    """Let kernels run with the programs that a GPU is given."""
+
+
+@pytest.fixture
+def tall_programs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give programs more rows than a GPU's, since the interpreter takes its time by the program, however large."""
+    if "as_launched" in request.fixturenames:
+        return
+    # not every machine has triton, which this imports
+    from kernels.pack.launch import tile_shape
+
+    def tall(width: int, itemsize: int, blocks: bool = False) -> tuple[int, int, int]:
+        rows, block, warps = tile_shape(width, itemsize, blocks=blocks)
+        return max(rows, 4096 // block), block, warps
+
+    for kernel in ("pack", "threshold"):
+        monkeypatch.setattr(f"kernels.{kernel}.launch.tile_shape", tall)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

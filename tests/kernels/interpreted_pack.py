@@ -14,6 +14,7 @@ from kernels.pack.places import Places
 from kernels.pack.reference import pack_reference
 from kernels.pack.table import PackTable
 
+pytestmark = pytest.mark.usefixtures("tall_programs")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # float32: sums of four products, and a source place that a GPU rounds once where the interpreter rounds twice.
 # bfloat16: the interpreter truncates where a GPU rounds, so one unit in the last place. float16 rounds.
@@ -62,6 +63,14 @@ def check_forward(table: PackTable, width: int, dtype: torch.dtype) -> None:
 
 def test_forward(table: PackTable) -> None:
     check_forward(table, 33, torch.float32)
+
+
+@pytest.mark.usefixtures("as_launched")
+@pytest.mark.parametrize(("width", "dtype"), [(33, torch.float32), (64, torch.bfloat16), (16, torch.float16)], ids=str)
+def test_programs_as_launched(mixed: PackTable, width: int, dtype: torch.dtype) -> None:
+    check_forward(mixed, width, dtype)
+    check_gradients(mixed, width, dtype)
+    check_placed(mixed, width, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

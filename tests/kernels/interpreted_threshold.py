@@ -11,6 +11,7 @@ from torch import Tensor
 from kernels.threshold.launch import launch_forward, launch_grad
 from kernels.threshold.reference import threshold_reference
 
+pytestmark = pytest.mark.usefixtures("tall_programs")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # float32: sums of a few products, and a source place that a GPU rounds once where the interpreter rounds twice.
 # bfloat16: the interpreter truncates where a GPU rounds, so one unit in the last place. float16 rounds.
@@ -61,6 +62,13 @@ def test_by_dtype_and_width(width: int, dtype: torch.dtype) -> None:
     check("smaller", width, dtype)
 
 
+@pytest.mark.usefixtures("as_launched")
+@pytest.mark.parametrize(("width", "dtype"), [(33, torch.float32), (64, torch.bfloat16)], ids=str)
+def test_programs_as_launched(width: int, dtype: torch.dtype) -> None:
+    check("larger and smaller", width, dtype)
+
+
+@pytest.mark.usefixtures("as_launched")
 def test_several_programs_a_row() -> None:
     """More tokens in a row than the 32 that a program takes."""
     shape, crop, out = (1, 1, 2, 2, 35), (0, 3, 2, 64), (1, 40)

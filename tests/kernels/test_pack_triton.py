@@ -12,8 +12,8 @@ HERE = Path(__file__).parent
 
 
 def test_numbers_in_the_interpreter(run_apart) -> None:
-    run_apart(HERE / "interpreted_pack.py", {"TRITON_INTERPRET": "1"})
+    run_apart([HERE / "interpreted_pack.py"], {"TRITON_INTERPRET": "1"})
 
 
 def test_machine_code_for_sm_80_sm_90_sm_100_and_gfx942(run_apart) -> None:
-    run_apart(HERE / "compiled_pack.py", {})
+    run_apart([HERE / "compiled_pack.py"], {})

@@ -1,6 +1,6 @@
 """The Triton kernels of thresholding, pooling and rotating without a GPU: their numbers and their machine code.
 
-Each file runs in a process of its own, because a kernel is either interpreted or compiled for as long as a process
+They run in processes of their own, because a kernel is either interpreted or compiled for as long as a process
 lives.
 """
 
@@ -12,10 +12,11 @@ pytest.importorskip("triton")
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("kernel", ["threshold", "pool", "rope"])
-def test_numbers_in_the_interpreter(run_apart, kernel: str) -> None:
-    run_apart(HERE / f"interpreted_{kernel}.py", {"TRITON_INTERPRET": "1"})
+def test_numbers_in_the_interpreter(run_apart) -> None:
+    run_apart(
+        [HERE / f"interpreted_{kernel}.py" for kernel in ("threshold", "pool", "rope")], {"TRITON_INTERPRET": "1"}
+    )
 
 
 def test_machine_code(run_apart) -> None:
-    run_apart(HERE / "compiled_small.py", {})
+    run_apart([HERE / "compiled_small.py"], {})

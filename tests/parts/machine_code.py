@@ -18,36 +18,38 @@ TARGETS = {
 
 
 class Resources(NamedTuple):
-    """Registers of a thread, and the bytes (NVIDIA) or registers (AMD) that the kernel spills."""
+    """Registers of a thread, and the bytes of memory (NVIDIA) or registers (AMD) that the kernel spills into."""
 
     registers: int
     spilled: int
 
 
 def resources(code: CompiledKernel, target: str, folder: Path) -> Resources:
-    """Return what the vendor's assembler (NVIDIA) or the compiler (AMD) says that the kernel takes."""
+    """Return what the kernel takes, by its machine code (NVIDIA) or by what the compiler notes in it (AMD)."""
     if target.startswith("gfx"):
         text = code.asm["amdgcn"]
         registers = int(re.search(r"\.vgpr_count:\s*(\d+)", text)[1])
         counts = re.findall(r"\.[sv]gpr_spill_count:\s*(\d+)", text)
         assert len(counts) == 2
         return Resources(registers, sum(map(int, counts)))
-    assembler = "ptxas-blackwell" if target == "sm_100" else "ptxas"
-    (folder / "kernel.ptx").write_text(code.asm["ptx"])
-    arch = re.search(r"\.target (\w+)", code.asm["ptx"])[1]
-    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-    command = [tools / assembler, "-v", f"--gpu-name={arch}", folder / "kernel.ptx", "-o", folder / "kernel.cubin"]
-    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    stores, loads = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", report).groups()
-    return Resources(int(re.search(r"Used (\d+) registers", report)[1]), int(stores) + int(loads))
+    # what is not held in registers lies on the stack
+    report = _told("cuobjdump", "-res-usage", code, folder)
+    registers, stack, local = re.search(r"REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)", report).groups()
+    return Resources(int(registers), int(stack) + int(local))
 
 
 def instructions(code: CompiledKernel, folder: Path) -> int:
     """Return how many instructions NVIDIA's machine code holds, in all branches together."""
-    (folder / "kernel.cubin").write_bytes(code.asm["cubin"])
-    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "nvdisasm"
-    text = subprocess.run([tool, "-c", folder / "kernel.cubin"], capture_output=True, text=True, check=True).stdout
+    text = _told("nvdisasm", "-c", code, folder)
     return len(re.findall(r"^\s*/\*[0-9a-f]{4,}\*/\s+\S", text, re.MULTILINE))
+
+
+def _told(tool: str, option: str, code: CompiledKernel, folder: Path) -> str:
+    """Return what one of NVIDIA's tools, which come with triton, says of the machine code."""
+    file = folder / "kernel.cubin"
+    file.write_bytes(code.asm["cubin"])
+    command = [Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / tool, option, file]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def wide_accesses(code: CompiledKernel, target: str) -> tuple[int, int]:
