@@ -1,7 +1,6 @@
 """anyres-plan: print what images and clips cost before a weight is loaded, and draw it."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from anyres.report import PlannedMedium, json_row, notes_list, parameters_line, 
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.inputs import Input, plan_inputs, read_inputs
-from conf.main import COMPOSE_ERRORS, compose, one_line
+from conf.main import COMPOSE_ERRORS, compose, told
 from conf.schema.plan import PlanConfig
 from models.parameters import count
 from video.budget import rope_factor
@@ -40,10 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 gap = "\n" if index else ""
                 print(text if "--json" in arguments.flags else f"{gap}{_headline(composed.chosen, config)}\n\n{text}")
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"anyres-plan: {one_line(error)}", file=sys.stderr)
-        return 2
+        return told("anyres-plan", error)
     return 0
 
 

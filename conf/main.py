@@ -72,6 +72,17 @@ def compose(config_name: str, overrides: Sequence[str]) -> list[Composed]:
     return composed
 
 
+def told(command: str, error: Exception) -> int:
+    """Print what a user of the command can put right, in one line on standard error; return the exit status, 2.
+
+    With HYDRA_FULL_ERROR=1 in the environment the error is raised, with its traceback.
+    """
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        raise error
+    print(f"{command}: {one_line(error)}", file=sys.stderr)
+    return 2
+
+
 def one_line(error: Exception) -> str:
     """Return an error's words on one line, a file's name first; hydra and omegaconf spread theirs over several."""
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:

@@ -11,7 +11,7 @@ from pathlib import Path
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.launch import run_all
-from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
+from conf.main import COMPOSE_ERRORS, Composed, compose, one_line, told
 from conf.own import for_hydra
 from conf.schema.evaluate import EvalConfig
 from evals.alarm import Degenerate
@@ -58,10 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = task_words([for_hydra(word) for word in arguments.overrides])
         return run_all("evals.main", compose("eval", words), _run)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"anyres-eval: {one_line(error)}", file=sys.stderr)
-        return 2
+        return told("anyres-eval", error)
     except (Degenerate, NotFinite, RankLost, WorkerLost, JudgeStopped) as error:
         print(f"anyres-eval: stopped: {one_line(error)}", file=sys.stderr)
         if isinstance(error, Degenerate):

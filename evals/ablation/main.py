@@ -1,7 +1,6 @@
 """anyres-ablate: run a sweep over any configuration keys, or price it without weights."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from anyres.media_size import parse_size
 from conf.arguments import Arguments, split_arguments
 from conf.build import build
 from conf.launch import run_all
-from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
+from conf.main import COMPOSE_ERRORS, Composed, compose, told
 from conf.nearest import near_file
 from conf.own import for_hydra
 from conf.schema.ablate import AblateConfig
@@ -46,10 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         own = (*arguments.bare, *arguments.flags)
         return run_all("evals.ablation.main", composed, lambda one: _sweep(one, arguments), own)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"anyres-ablate: {one_line(error)}", file=sys.stderr)
-        return 2
+        return told("anyres-ablate", error)
     except KeyboardInterrupt:
         print("anyres-ablate: stopped; the same command goes on from here", file=sys.stderr)
         return 130

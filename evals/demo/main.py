@@ -3,7 +3,6 @@
 import hashlib
 import json
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from conf.arguments import split_arguments
 from conf.build import build
-from conf.main import COMPOSE_ERRORS, compose, one_line
+from conf.main import COMPOSE_ERRORS, compose, told
 from conf.own import for_hydra
 from conf.schema.demo import DemoConfig
 from conf.sweep import Planned, compose_sweep
@@ -40,10 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for composed in compose("demo", [for_hydra(word) for word in arguments.overrides]):
             run(build(DemoConfig, composed.mapping))
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"demo: {one_line(error)}", file=sys.stderr)
-        return 2
+        return told("demo", error)
     except KeyboardInterrupt:
         print("demo: stopped; the same command goes on from here", file=sys.stderr)
         return 130

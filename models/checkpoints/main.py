@@ -1,6 +1,5 @@
 """anyres-convert: convert a checkpoint between layouts."""
 
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from conf.arguments import split_arguments
 from conf.build import build
-from conf.main import COMPOSE_ERRORS, compose, one_line
+from conf.main import COMPOSE_ERRORS, compose, told
 from conf.nearest import expected
 from conf.schema.convert import ConvertConfig
 
@@ -29,10 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = build(ConvertConfig, composed.mapping)
             print(_convert(arguments.bare, config, pickles=PICKLES in arguments.flags))
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"anyres-convert: {one_line(error)}", file=sys.stderr)
-        return 2
+        return told("anyres-convert", error)
     except KeyboardInterrupt:
         print("anyres-convert: stopped; the same command goes on from here", file=sys.stderr)
         return 130

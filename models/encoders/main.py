@@ -1,15 +1,13 @@
 """anyres-plan check: check encoders without weights, by their names or as a command line changes them."""
 
 import json
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 
 from conf.arguments import split_arguments
 from conf.build import build
-from conf.main import COMPOSE_ERRORS, compose, one_line
+from conf.main import COMPOSE_ERRORS, compose, told
 from models.encoders.check import Checked, check, table
 from models.encoders.spec import EncoderSpec
 
@@ -22,10 +20,7 @@ def main(argv: Sequence[str]) -> int:
         arguments = split_arguments(argv, known={"--json"})
         rows = check_all(arguments.bare, arguments.overrides)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"anyres-plan check: {one_line(error)}", file=sys.stderr)
-        return 2
+        return told("anyres-plan check", error)
     print(json.dumps([asdict(row) for row in rows], indent=2) if "--json" in arguments.flags else table(rows))
     return 1 if any(row.faults for row in rows) else 0
 

@@ -1,7 +1,5 @@
 """The tokenizer of the pocket model: one token a word, as a real tokenizer.json."""
 
-from pathlib import Path
-
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 
@@ -17,8 +15,3 @@ def build_tokenizer() -> Tokenizer:
     )
     tokenizer.add_special_tokens(list(SPECIALS))
     return tokenizer
-
-
-def save_tokenizer(path: Path) -> None:
-    """Write the tokenizer to `path` (tokenizer.json)."""
-    build_tokenizer().save(str(path))

@@ -1,7 +1,6 @@
 """anyres-ask: ask a model about images and clips in the terminal; the answer is printed while it is written."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from anyres.limits import LIMITS
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.looks import grid_named, video_named
-from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
+from conf.main import COMPOSE_ERRORS, Composed, compose, one_line, told
 from conf.own import for_hydra, settings
 from conf.schema.ask import AskConfig
 from models.serve.inputs import Inputs, split_inputs, split_line
@@ -35,10 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = build(AskConfig, composed.mapping)
             _run(split_inputs(arguments.bare), config, composed, as_json="--json" in arguments.flags)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"anyres-ask: {one_line(error)}", file=sys.stderr)
-        return 2
+        return told("anyres-ask", error)
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130

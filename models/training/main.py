@@ -1,6 +1,5 @@
 """anyres-train: train a model by stages: the pocket recipe, or a stage on conversations of your own."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 from conf.arguments import split_arguments
 from conf.build import build
 from conf.launch import run_all
-from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
+from conf.main import COMPOSE_ERRORS, Composed, compose, told
 from conf.schema.train import TrainConfig
 
 if TYPE_CHECKING:
@@ -24,13 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = split_arguments(sys.argv[1:] if argv is None else argv, known=())
         if arguments.bare:
-            raise ValueError(f"anyres-train takes key=value only, got {arguments.bare[0]!r}")
+            raise ValueError(f"{arguments.bare[0]}: expected key=value")
         return run_all("models.training.main", compose("train", arguments.overrides), _train)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"anyres-train: {one_line(error)}", file=sys.stderr)
-        return 2
+        return told("anyres-train", error)
     except KeyboardInterrupt:
         print("anyres-train: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130

@@ -8,7 +8,7 @@ import pytest
 from hydra.errors import HydraException
 
 from conf.help import own_groups
-from conf.main import compose, one_line
+from conf.main import compose, one_line, told
 from conf.nearest import expected, near_file
 
 HELP = (
@@ -83,3 +83,14 @@ def test_the_nearest_key_is_told(config: str, word: str, said: str) -> None:
     with pytest.raises(HydraException) as unknown:
         compose(config, [word])
     assert one_line(unknown.value).startswith(said)
+
+
+def test_an_error_is_told_in_one_line_or_raised(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    assert told("anyres-x", ValueError("wrong\n  twice")) == 2
+    assert capsys.readouterr().err == "anyres-x: wrong; twice\n"
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(ValueError, match="wrong"):
+        told("anyres-x", ValueError("wrong"))

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["page.png"], "key=value only, got 'page.png'"),
+        (["page.png"], "page.png: expected key=value"),
         (["port=70000"], "port: expected 0 to 65535, got 70000"),
         (["limits.at_once=0"], "limits.at_once: expected more than 0"),
         (["max_new_tokens=5000"], "max_new_tokens: expected 1 to 4096"),

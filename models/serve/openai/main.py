@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from conf.arguments import split_arguments
 from conf.build import build
-from conf.main import COMPOSE_ERRORS, Composed, compose, one_line
+from conf.main import COMPOSE_ERRORS, Composed, compose, told
 from conf.own import for_hydra, settings
 from conf.schema.serve import ServeConfig
 from models.serve.main import device_named
@@ -26,14 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = split_arguments(sys.argv[1:] if argv is None else argv, known=())
         if arguments.bare:
-            raise ValueError(f"anyres-serve takes key=value only, got {arguments.bare[0]!r}")
+            raise ValueError(f"{arguments.bare[0]}: expected key=value")
         for composed in compose("serve", [for_hydra(word) for word in arguments.overrides]):
             serve(build(ServeConfig, composed.mapping), composed)
     except (*COMPOSE_ERRORS, ValueError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"anyres-serve: {one_line(error)}", file=sys.stderr)
-        return 2
+        return told("anyres-serve", error)
     except KeyboardInterrupt:
         return 0
     return 0
