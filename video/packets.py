@@ -40,7 +40,8 @@ class PacketIndex:
     without cover pictures. size: of the first frame, turned upright by `quarter_turns` (counter-clockwise).
     pixel_aspect: width of a pixel by its height; frames are returned as they are stored. flags: see VideoClip.
     has_duration: the header tells one. damaged: frames that do not fit a checksum of the file, and those that may refer
-    to one; never decoded.
+    to one; never decoded. reordered: the container tells only when packets are decoded, and frames are shown in
+    another order (H.264 in AVI): pts_F are right, but a decoded frame carries another's.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class PacketIndex:
     flags: tuple[Flag, ...]
     has_duration: bool
     damaged: frozenset[int] = frozenset()
+    reordered: bool = False
 
     @property
     def meta(self) -> ClipMeta:
@@ -192,6 +194,10 @@ def _build(
         "count": missing is not None or stream.frames not in (0, len(packets)),
         "time": not identified or _wrong_duration(path, container, stream, times_F, duration),
     }
+    reordered = _reordered(container, stream, packets, identified)
+    if reordered and (flags["corrupt"] or flags["count"]):
+        detail = "packets are missing, and its container does not tell which frame is whose"
+        raise MediaError(path, "damaged", detail)
     return PacketIndex(
         path=path,
         stream=stream.index,
@@ -215,6 +221,7 @@ def _build(
         flags=tuple(flag for flag, raised in flags.items() if raised),
         has_duration=container.duration is not None,
         damaged=_damaged(decodable, shown_P, identified),
+        reordered=reordered,
     )
 
 
@@ -240,6 +247,13 @@ def _damaged(packets: Packets, shown_P: ndarray, identified: bool) -> frozenset[
         spoilt_P[packet] = spoilt or (before and pts < key_pts)
     order = np.argsort(packets.pts_P[shown_P], kind="stable")
     return frozenset(np.flatnonzero(spoilt_P[shown_P][order]).tolist())
+
+
+def _reordered(container: InputContainer, stream: VideoStream, packets: Packets, identified: bool) -> bool:
+    """Tell whether times are those of decoding, in a stream whose frames are shown in another order."""
+    whole = identified and bool(packets.key_P[0]) and bool(packets.shown_P.all())
+    rising = whole and bool((np.diff(packets.pts_P) > 0).all())
+    return rising and container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
 
 
 def _closed(packets: Packets) -> bool:

@@ -6,6 +6,7 @@ Legend: U distinct frames wanted, F frames, H W pixels, C channels.
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -25,6 +26,9 @@ from video.errors import MediaError
 from video.packets import PacketIndex
 from video.parallel import decode_groups
 from video.skipping import seekable
+
+# places between a frame's decoding and its showing: the most pictures that H.264 and HEVC hold back
+MOST_MOVED = 16
 
 
 class PyAvReader:
@@ -186,10 +190,13 @@ def _strictly_from_start(wanted: _Wanted) -> bool:
 
 def _from_start(wanted: _Wanted, strict: bool = False) -> None:
     index = wanted.index
-    by_pts = {index.pts_F[frame]: frame for frame in wanted.left} if index.pts_F else {}
+    by_place = index.reordered or not index.pts_F
+    by_pts = {} if by_place else {index.pts_F[frame]: frame for frame in wanted.left}
     with opened(index.path, strict) as (container, stream):
-        for position, frame in wanted.whole(_in_order(index, frames_of(container, stream))):
-            wanted.take(by_pts.get(frame.pts) if index.pts_F else position, frame)
+        frames = frames_of(container, stream)
+        ordered = _in_place(index, frames) if index.reordered else _in_order(index, frames)
+        for position, frame in wanted.whole(ordered):
+            wanted.take(position if by_place else by_pts.get(frame.pts), frame)
             if not wanted.left:
                 break
 
@@ -202,6 +209,29 @@ def _in_order(index: PacketIndex, frames: Iterator[VideoFrame]) -> Iterator[Vide
             raise MediaError(index.path, "damaged", "timestamps run backward")
         latest = frame.pts
         yield frame
+
+
+def _in_place(index: PacketIndex, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Yield decoded frames that carry the time of their packet's place, each when its own place is certain.
+
+    It is once every packet that may be shown before it has given a frame: all up to MOST_MOVED behind it. Raises
+    MediaError where one gives none.
+    """
+    packet = {pts: number for number, pts in enumerate(index.pts_F)}
+    seen: set[int] = set()
+    waiting: deque[VideoFrame] = deque()
+    place = complete = 0
+    for frame in frames:
+        waiting.append(frame)
+        seen.add(packet.get(frame.pts, -1))
+        while complete in seen:
+            seen.remove(complete)
+            complete += 1
+        if len(waiting) > 2 * MOST_MOVED + 1:
+            raise MediaError(index.path, "damaged", f"its packet {complete} gives no frame")
+        while waiting and (complete > place + MOST_MOVED or complete == len(packet)):
+            yield waiting.popleft()
+            place += 1
 
 
 def upright(index: PacketIndex, frame: VideoFrame) -> ndarray:
