@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from conf.nearest import near_file
 from evals.rows.cells import (
     ColumnCell,
     TextCell,
@@ -87,7 +88,7 @@ def shards(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise ValueError(f"{source}: no such file or folder of annotations")
+        raise ValueError(f"{source}: no such file or folder of annotations{near_file(source)}")
     if (source / "dataset_dict.json").is_file():
         splits = json.loads((source / "dataset_dict.json").read_text())["splits"]
         raise ValueError(f"{source}: holds the splits {splits}; expected the folder of one, as {source / splits[0]}")

@@ -145,3 +145,9 @@ def test_a_damaged_cell_is_a_media_error_that_names_its_row(tmp_path: Path) -> N
     assert decode(good, VideoSpec(num_frames=1)).size == (4, 3)
     with pytest.raises(MediaFailed, match=r"a\.parquet\[row 1 of group 0\]: image: .+; .+"):
         decode(bad, VideoSpec(num_frames=1))
+
+
+def test_a_source_that_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "val_v1.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"no such file or folder of annotations, did you mean val_v1.json"):
+        list(read_rows(tmp_path / "val_v2.json"))
