@@ -126,21 +126,22 @@ def test_caches_are_flushed_by_reading_last() -> None:
     assert seen == ["empty", *["zero_"] * FLUSHES, "amax"]
 
 
-def test_compiled_peers_are_compiled_for_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_peers_are_compiled_for_every_case() -> None:
     """More variants of one function than torch compiles by default; beyond those it would run them as they are."""
-    for name in ("recompile_limit", "accumulated_recompile_limit", "fail_on_recompile_limit_hit"):
-        monkeypatch.setattr(dynamo_config, name, getattr(dynamo_config, name))
-    monkeypatch.setattr(functorch_config, "donated_buffer", functorch_config.donated_buffer)
-    run.compiled_peers()
     graphs: list[object] = []
 
     def backend(graph, inputs):
         graphs.append(graph)
         return graph.forward
 
-    for factor in range(12):
-        peer = torch.compile(lambda x, factor=factor: x * factor, dynamic=False, backend=backend)
-        assert peer(torch.ones(2)).tolist() == [factor] * 2
+    # both put back what the settings were
+    with dynamo_config.patch(recompile_limit=8), functorch_config.patch(donated_buffer=True):
+        limits = dynamo_config.accumulated_recompile_limit, dynamo_config.fail_on_recompile_limit_hit
+        run.compiled_peers()
+        for factor in range(12):
+            peer = torch.compile(lambda x, factor=factor: x * factor, dynamic=False, backend=backend)
+            assert peer(torch.ones(2)).tolist() == [factor] * 2
+        dynamo_config.accumulated_recompile_limit, dynamo_config.fail_on_recompile_limit_hit = limits
     assert len(graphs) == 12
     torch._dynamo.reset()
 
