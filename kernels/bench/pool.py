@@ -23,7 +23,7 @@ Pooler = Callable[[Tensor], Tensor]
 
 
 def works(setting: Setting) -> Iterator[Work]:
-    """Give each clip's pooling, then its gradient."""
+    """Give each clip's pooling, of the largest also with what its gradient needs, then the gradient."""
     for case in CASES.values():
         if isinstance(case, ClipCase) and setting.wants(case.name):
             yield from _case(case, setting)
@@ -43,16 +43,22 @@ def _case(case: ClipCase, setting: Setting) -> Iterator[Work]:
         "dtype": setting.dtype,
         "shape": f"{source} -> {pooled} tokens",
         "peer": "transformers",
-        "moved_bytes": (source + pooled) * setting.width * setting.dtype.itemsize,
     }
-    yield Work(**shared, direction="forward", calls=calls, left_out=left_out)
+    row_bytes = setting.width * setting.dtype.itemsize
+    moved_bytes = (source + pooled) * row_bytes
+    yield Work(**shared, direction="forward", calls=calls, moved_bytes=moved_bytes, left_out=left_out)
     leaf = frames.requires_grad_()
+    if case.reduce == "max":
+        # as in training: what the gradient needs is written down, a byte a number at least
+        with_winners = {name: (lambda name=name: poolers[name](leaf)) for name in calls}
+        moved_bytes += pooled * setting.width
+        yield Work(**shared, direction="winners", calls=with_winners, moved_bytes=moved_bytes)
     grad = torch.randn(pooled, setting.width, generator=torch.Generator().manual_seed(1)).to(frames)
     expected = gradient_of(lambda exact: _reference(case, exact), frames, grad)
     gradients = {name: _gradient(poolers[name], leaf, grad) for name in calls}
     calls, left_out = checked(gradients, expected.flatten(0, 1), lambda call: call()[0].flatten(0, 1))
     del expected
-    yield Work(**shared, direction="backward", calls=calls, left_out=left_out)
+    yield Work(**shared, direction="backward", calls=calls, moved_bytes=moved_bytes, left_out=left_out)
 
 
 def _reference(case: ClipCase, frames_FPD: Tensor) -> Tensor:

@@ -17,11 +17,17 @@ def works(kernel: str, case: str, width: int = 2) -> list:
 
 @pytest.mark.parametrize("case", CLIPS)
 def test_pooling(case: str) -> None:
-    forward, backward = works("pool", case)
+    forward, *winners, backward = works("pool", case)
+    assert [work.direction for work in winners] == (["winners"] if "max" in case else [])
     assert set(forward.calls) == {"transformers", "eager", "channels last", "pack", "cpu"}
     pooled = 196 if "27" in case else 144
     source = 729 if "27" in case else 576
-    assert forward.moved_bytes == backward.moved_bytes == 32 * (source + pooled) * 2 * 4
+    assert forward.moved_bytes == 32 * (source + pooled) * 2 * 4
+    # the winners, a byte each
+    assert backward.moved_bytes == forward.moved_bytes + (32 * pooled * 2 if winners else 0)
+    for work in winners:
+        assert work.moved_bytes == backward.moved_bytes and set(work.calls) == set(forward.calls)
+        assert all(call().requires_grad for call in work.calls.values())
     expected = forward.calls["eager"]()
     torch.testing.assert_close(forward.calls["cpu"](), expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(backward.calls["cpu"](), backward.calls["eager"](), rtol=0, atol=1e-5)
