@@ -4,7 +4,8 @@
 
 Each batch runs in a process of its own, which may take 4 GB. Printed: mutants whose tables were used, of these the ones
 whose index differs, those whose packets cannot all be read (frames that need one of them are errors when they are asked
-for), and those where it tells other starting points (which are checked when they are used); errors that are no MediaError; the most memory, in MB, which is what FFmpeg takes to open a file.
+for), and those where it tells other starting points (which are checked when they are used); errors that are no
+MediaError; the most memory, in MB, which is what FFmpeg takes to open a file.
 """
 
 import argparse
