@@ -215,15 +215,18 @@ def _in_place(index: PacketIndex, frames: Iterator[VideoFrame]) -> Iterator[Vide
     """Yield decoded frames that carry the time of their packet's place, each when its own place is certain.
 
     It is once every packet that may be shown before it has given a frame: all up to MOST_MOVED behind it. Raises
-    MediaError where one gives none.
+    MediaError where one gives none, or more than one.
     """
     packet = {pts: number for number, pts in enumerate(index.pts_F)}
     seen: set[int] = set()
     waiting: deque[VideoFrame] = deque()
     place = complete = 0
     for frame in frames:
+        number = packet.get(frame.pts)
+        if number is None or number < complete or number in seen:
+            raise MediaError(index.path, "damaged", f"more frames than packets, after frame {place}")
         waiting.append(frame)
-        seen.add(packet.get(frame.pts, -1))
+        seen.add(number)
         while complete in seen:
             seen.remove(complete)
             complete += 1

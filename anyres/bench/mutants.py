@@ -23,6 +23,7 @@ from anyres.bench.contained import Contained, answer_lines
 from anyres.bench.hostile import MODES
 
 Item = Mapping[str, Any]
+Rows = dict[str, dict[str, str]]
 OUTCOMES = ("refused", "right", "other", "bad")
 PATIENCE = 15.0
 
@@ -52,21 +53,26 @@ def tabled(rows: Mapping[str, Mapping[str, str]], outcomes: Sequence[str]) -> st
     return "\n".join(lines)
 
 
-def run(corpus: Path, mode: str, known: Path | None) -> dict[str, dict[str, str]]:
-    """Return group, outcome and words by the id of each mutant."""
-    pairs = list(mutants_of(corpus, "image"))
-    command = [sys.executable, "-m", "anyres.bench.mutants", "--child", "--mode", mode]
+def judged(corpus: Path, kind: str, command: Sequence[str], known: Path | None, patience: float) -> Rows:
+    """Return what a process that is asked for one mutant at a time says of each of a kind, by its id."""
+    pairs = list(mutants_of(corpus, kind))
     if known is not None:
         write_known(corpus, pairs, known)
-        command += ["--known-file", str(known)]
-    process = Contained(command)
+        command = [*command, "--known-file", str(known)]
+    process = Contained(list(command))
     rows = {}
     for mutant, original in pairs:
         paths = {"path": str(corpus / mutant["file"]), "original": str(corpus / original["file"])}
-        found = process.ask(paths, PATIENCE)
+        found = process.ask(paths, patience)
         rows[mutant["id"]] = {"group": "?", "outcome": "bad", "words": found} if isinstance(found, str) else found
     process.stop()
     return rows
+
+
+def run(corpus: Path, mode: str, known: Path | None) -> Rows:
+    """Return group, outcome and words by the id of each mutant."""
+    command = [sys.executable, "-m", "anyres.bench.mutants", "--child", "--mode", mode]
+    return judged(corpus, "image", command, known, PATIENCE)
 
 
 def child(mode: str, known: str | None) -> None:

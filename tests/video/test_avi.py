@@ -1,13 +1,15 @@
 """AVI tells when packets are decoded, not when frames are shown: H.264 with B-frames in it is read by place."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+import video.pyav_reader
+from video.container import frames_of
 from video.errors import MediaError
 from video.reader import open_clip_reader
 
@@ -92,3 +94,26 @@ def test_a_packet_without_a_frame_is_an_error_not_the_next_frame(
             continue
         assert [read_number(frame) for frame in clip.frames_FHWC] == list(range(0, NUMBER, 3))
     assert refused
+
+
+@pytest.mark.parametrize("change", ["twice", "of no packet", "left out"])
+def test_pictures_that_are_not_one_of_each_packet_are_refused(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder that gives a picture too many, or too few, would move all that follow."""
+
+    def changed(container: object, stream: object) -> Iterator[object]:
+        for number, frame in enumerate(frames_of(container, stream)):
+            if number != 40 or change != "left out":
+                yield frame
+            if number == 40 and change == "twice":
+                yield frame
+            elif number == 40 and change == "of no packet":
+                frame.pts = 10_000
+                yield frame
+
+    reader = open_clip_reader(written(tmp_path / "clip.avi", KINDS["pyramid"], bars))
+    monkeypatch.setattr(video.pyav_reader, "frames_of", changed)
+    assert reader.read([3]).indices == (3,)
+    with pytest.raises(MediaError):
+        reader.read([60])

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from anyres.bench.contained import Contained, answer_lines
-from anyres.bench.mutants import mutants_of, tabled, write_known
+from anyres.bench.contained import answer_lines
+from anyres.bench.mutants import Rows, judged, tabled
 from anyres.errors import MediaError
 from anyres.limits import LIMITS, MediaLimits
 from video.bench.hostile import BACKENDS, warm_up
@@ -35,21 +35,10 @@ EIGHT = VideoSpec(num_frames=8)
 MOST = 512
 
 
-def run(corpus: Path, backend: str, known: Path | None) -> dict[str, dict[str, str]]:
+def run(corpus: Path, backend: str, known: Path | None) -> Rows:
     """Return group, outcome and words by the id of each mutant."""
-    pairs = list(mutants_of(corpus, "video"))
     command = [sys.executable, "-m", "video.bench.mutants", "--child", backend]
-    if known is not None:
-        write_known(corpus, pairs, known)
-        command += ["--known-file", str(known)]
-    process = Contained(command)
-    rows = {}
-    for mutant, original in pairs:
-        paths = {"path": str(corpus / mutant["file"]), "original": str(corpus / original["file"])}
-        found = process.ask(paths, PATIENCE)
-        rows[mutant["id"]] = {"group": "?", "outcome": "bad", "words": found} if isinstance(found, str) else found
-    process.stop()
-    return rows
+    return judged(corpus, "video", command, known, PATIENCE)
 
 
 def child(backend: str, known: str | None) -> None:
@@ -111,6 +100,13 @@ def _plain(backend: str) -> str:
     return "auto" if backend == "worker" else backend
 
 
+def _tell(backend: str, rows: Rows) -> None:
+    print(f"{backend}\n\n{tabled(rows, OUTCOMES)}\n", flush=True)
+    for name, row in rows.items():
+        if row["outcome"] in ("other", "bad"):
+            print(f"  {row['outcome']} {name}: {row['words']}", flush=True)
+
+
 def main() -> int:
     """Run the command; return 1 when a mutant did what it must not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -128,11 +124,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for backend in given.backends.split(","):
             known = Path(folder) / "SHA256SUMS" if given.known else None
-            every[backend] = rows = run(given.corpus, backend, known)
-            print(f"{backend}\n\n{tabled(rows, OUTCOMES)}\n", flush=True)
-            for name, row in rows.items():
-                if row["outcome"] in ("other", "bad"):
-                    print(f"  {row['outcome']} {name}: {row['words']}", flush=True)
+            every[backend] = run(given.corpus, backend, known)
+            _tell(backend, every[backend])
     if given.out:
         given.out.write_text(json.dumps(every, indent=1))
     outcomes = {row["outcome"] for rows in every.values() for row in rows.values()}
